@@ -59,7 +59,6 @@ _parts: dict[str, dict[str, Any]] = {
     # With their loss.
     "targets": {
         "aumer": "aumer.spotting.targets:AumerObjective",
-        "aumer-balanced": "aumer.spotting.targets:BalancedObjective",
         "contrast": "aumer.spotting.rivals.spotformer:ContrastObjective",
         "linear-regression": "aumer.spotting.rivals.regression:LinearRegressionObjective",
         "published": "aumer.spotting.auwgcn.targets:PublishedObjective",

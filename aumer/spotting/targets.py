@@ -25,8 +25,6 @@ from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kin
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from aumer.spotting.losses import LossSettings
-
 
 # Expressions on the feature grid
 
@@ -234,25 +232,7 @@ class AumerObjective(Objective):
         """As `spot_loss`."""
         from aumer.spotting.losses import spot_loss  # loads torch only when used
 
-        return spot_loss(logits, targets, weight, self._weights(), across=across)
-
-    def _weights(self) -> LossSettings | None:
-        """How the loss is weighted; None for the usual way."""
-        return None
-
-
-class BalancedObjective(AumerObjective):
-    """The same, with the positive rows of a kind weighing half of its terms however rare they are.
-
-    By default a positive row weighs at most 50 times as much as another. Of five micro-expressions
-    in half an hour all positive rows together then have a twentieth of the weight. Here it is 600
-    times, which makes rows of one in 600 even.
-    """
-
-    def _weights(self) -> LossSettings:
-        from aumer.spotting.losses import LossSettings
-
-        return LossSettings(max_boost=600.0)
+        return spot_loss(logits, targets, weight, across=across)
 
 
 def _raise_bump(track: FloatArray, center: int, sigma: float) -> None:

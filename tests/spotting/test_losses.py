@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from aumer import registry
 from aumer.errors import UsageError
 from aumer.spotting.auwgcn.loss import published_loss
 from aumer.spotting.auwgcn.targets import published_targets
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.losses import LossSettings, spot_loss
-from aumer.spotting.targets import AumerObjective, BalancedObjective, TargetEvent, targets
+from aumer.spotting.targets import TargetEvent, targets
 
 EVENTS = (TargetEvent(20, 50, 30, "macro"), TargetEvent(60, 70, 64, "micro"))
 
@@ -145,21 +144,3 @@ def test_wrong_shapes_are_refused(wanted: torch.Tensor) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         LossSettings(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("objective", "share"), [(AumerObjective(), 50 / 545), (BalancedObjective(), 1.0)], ids=type
-)
-def test_rare_expressions_weigh_as_much_as_the_rest_where_asked(
-    objective: AumerObjective, share: float
-) -> None:
-    """One micro-expression in three minutes, which is as rare as CAS(ME)^2 has them."""
-    rows = 6000
-    y = torch.from_numpy(objective.targets([TargetEvent(60, 70, 64, "micro")], rows, 30.0).values)
-    logits = torch.zeros(1, rows, len(CHANNELS), requires_grad=True)
-    objective.loss(logits, y[None], torch.ones(1, rows))["total"].backward()
-    assert logits.grad is not None
-    pull = logits.grad[0, :, column("micro", "action")].abs()
-    within = y[:, column("micro", "action")] > 0
-    assert float(pull[within].sum() / pull[~within].sum()) == pytest.approx(share, rel=0.02)
-    assert "aumer-balanced" in registry.names("targets")
