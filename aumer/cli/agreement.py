@@ -1,4 +1,4 @@
-"""`aumer agreement`: two coders of one video compared."""
+"""`aumer agreement`: compares two coders of one video."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def table(found: dict[str, Agreement]) -> str:
-    """What was found, as text."""
+    """The agreement as a text table."""
     rows: list[tuple[str, ...]] = [
         ("", "kappa", "F1", "both", "first", "second", "onset (s)", "offset (s)")
     ]
@@ -80,7 +80,9 @@ def table(found: dict[str, Agreement]) -> str:
         ]
         counts = one.counts
         numbers = [str(n) for n in (counts.tp, counts.fn, counts.fp)]
-        f1 = f"{counts.f1:.3f}" if counts.tp + counts.fp + counts.fn else "-"  # neither has any
+        f1 = (
+            f"{counts.f1:.3f}" if counts.tp + counts.fp + counts.fn else "-"
+        )  # neither coder has any
         rows.append((name, kappa, f1, *numbers, *ends))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join("  ".join(map(str.rjust, row, widths)).rstrip() + "\n" for row in rows)

@@ -1,4 +1,6 @@
-"""`aumer bench power`: which differences a run can show, and how many subjects others take."""
+"""`aumer bench power`: the smallest difference that a run can show, and the number of subjects for
+a given one.
+"""
 
 from __future__ import annotations
 

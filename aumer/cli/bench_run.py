@@ -1,6 +1,6 @@
 """`aumer bench PROTOCOL`, `aumer bench list`, `aumer bench compare`, `aumer bench convert`.
 
-What running one protocol and running a study (`bench_study`) share is here, too.
+Also the code that running a protocol and running a study (`bench_study`) share.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ spotting `aumer spot --model`):
 """
 
 
-#: Options that are keys of a protocol.
+#: Options that correspond to keys of a protocol.
 _KEYS = ("level", "seeds", "folds", "selection", "prior", "train_subjects", "mismatch")
 
-#: What is left is said after the first item, and then this often.
+#: Seconds between reports of the remaining time, after the first item.
 _EVERY_S = 10.0
 
 
 class Actions(argparse._SubParsersAction):  # type: ignore[type-arg]
-    """Takes what is no action's name for a protocol."""
+    """Treats a word that is not an action as a protocol."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # argparse would refuse a protocol before it gets here.
+        # argparse would refuse a protocol earlier.
         self.choices = None  # type: ignore[assignment]
 
     def __call__(
@@ -144,7 +144,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Where the data sets are."""
+    """Add the option for the folders of data sets."""
     parser.add_argument(
         "--data",
         action="append",
@@ -155,7 +155,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_changes(rules: Any) -> None:
-    """What may be changed of a protocol and its model."""
+    """Add options that change a protocol and its model."""
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
     rules.add_argument(
@@ -203,7 +203,7 @@ def add_changes(rules: Any) -> None:
 
 
 def add_where(where: Any) -> None:
-    """Where it runs, and where features are kept."""
+    """Add options for workers and the cache of features."""
     where.add_argument(
         "--workers", type=whole, default=1, metavar="N", help="processes; default: 1"
     )
@@ -220,7 +220,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def protocol_changes(args: argparse.Namespace) -> dict[str, Any]:
-    """The keys of a protocol that the options of `add_changes` change."""
+    """Changed keys of a protocol from the options of `add_changes`."""
     changes: dict[str, Any] = {
         name: value for name in _KEYS if (value := getattr(args, name)) is not None
     }
@@ -237,7 +237,7 @@ def _protocol(args: argparse.Namespace) -> Protocol:
 
 
 def data_roots(protocol: Protocol, given: Sequence[str]) -> dict[str, str]:
-    """The folder of each data set that is given one."""
+    """The given folders by data set."""
     needed = (*protocol.datasets, *protocol.train_datasets)
     roots: dict[str, str] = {}
     for text in given:
@@ -306,12 +306,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def typed_command() -> str:
-    """The command line, as it was typed."""
+    """The command line as typed."""
     return shlex.join(["aumer", *sys.argv[1:]])
 
 
 class Reporter:
-    """Shows how far a run is and how long it will take."""
+    """Shows progress and remaining time of a run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -319,7 +319,7 @@ class Reporter:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage or done < self._from:
-            # What is there at the first report took no time, or an unknown one.
+            # Folds that exist at the first report are not counted for the time.
             self._stage, self._from = stage, done
             self._begun, self._last_shown = time.monotonic(), 0.0
             self._console.start(stage, unit=self._unit)

@@ -1,4 +1,4 @@
-"""`aumer bench study STUDY`: ablations, a row a run, in one table."""
+"""`aumer bench study STUDY`: ablations in one table, one run per row."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         for row in made.rows:
             if row.folder is not None:
                 bench_report.write(row.folder, console)
-        made.page().save(made.page_path)  # which leads to them
+        made.page().save(made.page_path)  # which links to them
     console.data(json.dumps(made.records(), indent=1) + "\n" if args.json else made.to_markdown())
     console.note(f"written to {made.folder}; the page is {made.page_path}")
     return EXIT_PARTIAL if made.failed else EXIT_OK
@@ -138,7 +138,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 def _told(
     study: Study, changes: Changes, planned: tuple[PlannedRow, ...], workers: int, as_json: bool
 ) -> str:
-    """What would be run, a line a row."""
+    """What would be run, one line per row."""
     if as_json:
         rows = [{**vars(row), "folder": str(row.folder)} for row in planned]
         return json.dumps(rows, indent=1) + "\n"

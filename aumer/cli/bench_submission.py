@@ -88,7 +88,7 @@ def _submission(args: argparse.Namespace, console: Console) -> int:
     from aumer.evaluation.rows import rows_of
 
     asked = challenge(args.challenge)
-    read_settings(args)  # what is wrong there is said before the data are read
+    read_settings(args)  # refuses wrong settings before data are read
     report = DataReport()
     records: tuple[VideoRecord, ...] = ()
     if args.root is not None:
@@ -187,7 +187,7 @@ def _made(
     recognizer = (args.recognizer or "default") if asked.emotions else None
     if recognizer is not None:
         for label in load_recognizer(recognizer).classes:
-            emotion_of(asked, label)  # complains of one that there is no word for
+            emotion_of(asked, label)  # refuses a label without a word of the challenge
     found, failed = _spotted(args, records, recognizer, console)
     nameless = [p.kind in asked.kinds and not p.label for p in found]
     if asked.emotions and any(nameless):

@@ -1,4 +1,4 @@
-"""`aumer convert`: expressions from one format into another."""
+"""`aumer convert`: converts expressions between formats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """The table of formats, which is made when help is printed: to list them imports them all."""
+    """Adds the table of formats when help is printed, since listing formats imports them all."""
 
     def start_section(self, heading: str | None) -> None:
         if heading == "positional arguments":

@@ -1,4 +1,4 @@
-"""`aumer data`: which data sets can be read, and what is wrong with one."""
+"""`aumer data`: lists the supported data sets, and checks one for faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aumer.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 if TYPE_CHECKING:
     from aumer.data.check import Check
 
-#: Faults of one kind that are printed unless --all is given.
+#: Faults of each kind that are printed without --all.
 EXAMPLES = 3
 
 
@@ -113,10 +113,10 @@ def _policies(given: Iterable[str]) -> dict[str, str]:
 
 
 def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
-    """The result for people: tables, counts, faults with examples, corrections.
+    """The result as text: tables, counts, faults with examples, corrections.
 
     Args:
-        examples: faults of a kind that are printed; all if `None`.
+        examples: number of printed faults of each kind; all if `None`.
     """
     from aumer.data.check import FAULTS
 

@@ -1,4 +1,4 @@
-"""`aumer export`: a trained network for other programs, beside the network itself."""
+"""`aumer export`: exports a trained network for other programs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def table(report: Comparison) -> str:
-    """The network and the file, a line each."""
+    """One line each for the network and the file."""
     rows = [["", "precision", "bytes", "ms", "largest difference"]]
     for one in (report.original, report.made):
         numbers = f"{one.size:,}", f"{one.milliseconds:.2f}", f"{one.difference:.1e}"

@@ -1,4 +1,4 @@
-"""`aumer features`: the motion of faces as tables, arrays and films."""
+"""`aumer features`: measures the motion of faces; tables, arrays and films."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from aumer.progress import Progress
     from aumer.results.motion import Motion
 
-#: Those of `aumer.results.motion`, which the help must not import.
+#: Units of `aumer.results.motion`, which help must not import.
 _FORMATS, _UNITS = ("npz", "csv"), ("eye", "px")
-#: Bytes of a table that are read at once, to the end of a line.
+#: Bytes of a table that are read at a time, up to the end of a line.
 _PIECE = 1 << 20
 
 _EPILOG = f"""\
@@ -100,7 +100,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Check everything that can be checked, then measure one video after the other."""
+    """Check all arguments, then measure the videos in turn."""
     from aumer.cli.inputs import parse_inputs
 
     check_range(args)
@@ -205,7 +205,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 @dataclass(frozen=True)
 class _Targets:
-    """Where everything will go; `None` is not asked for."""
+    """The output plans; `None` for outputs that are not requested."""
 
     data: Plan | None
     crop: Plan | None
@@ -215,7 +215,7 @@ class _Targets:
 def _plan(
     args: argparse.Namespace, here: Mapping[str, str], inputs: Sequence[Input], faces: bool
 ) -> _Targets:
-    """Where everything goes; `here` has the places of this machine, by how they were given."""
+    """Make the plans; `here` maps given outputs to local paths."""
     from aumer.cli.outputs import Kinds, plan
     from aumer.video.writer import SUFFIXES
 
@@ -250,7 +250,7 @@ def _plan(
 
 
 class _Measured:
-    """The motion of a face, as `aumer spot`'s batch takes a result: nothing is spotted in it."""
+    """The motion of a face in the form of a result for `VideoBatch`, without expressions."""
 
     micro: tuple[()] = ()
     macro: tuple[()] = ()
@@ -266,7 +266,8 @@ class FeatureFiles:
     """Writes the files of one video's motion.
 
     Args:
-        data, crop, flow: where arrays and tables, the face and the flow go; None is not asked for.
+        data, crop, flow: plans for arrays and tables, for films of the face and of the flow; None
+            if not requested.
     """
 
     def __init__(
@@ -278,8 +279,8 @@ class FeatureFiles:
         self.progress: Progress | None = None
 
     def save(self, number: int, motion: Motion, given: Input) -> list[Path]:
-        """Write those of the input with this number; returns those written."""
-        # The quick ones first: films need the video a second time, which may fail.
+        """Write the files of the input with this index; returns those written."""
+        # Films last: they read the video a second time, which may fail.
         paths = list(self._data.of(number, motion.face)) if self._data else []
         for path in paths:
             assert self._data is not None
@@ -301,16 +302,16 @@ class FeatureFiles:
 
 
 class _Outputs:
-    """Writes the motion of each face as it comes.
+    """Writes the motion of each face at once.
 
     Args:
-        table: an open, empty file, in which the table of several videos is gathered. It gets its
-            name at the end (`collect`): to write it anew for each video, as is done for
-            expressions, would take hours for a thousand of them.
-        mirror: of the places that are addresses.
+        table: an open, empty file that collects the table of several videos. It is renamed at the
+            end (`collect`): rewriting it for each video, as for expressions, would take hours for a
+            thousand videos.
+        mirror: mirror of remote outputs.
     """
 
-    #: A table of motion has rows for every video that was measured; the batch tells the others.
+    #: A table of motion has rows for every measured video; the batch reports the others.
     listed: tuple[Path, ...] = ()
 
     def __init__(
@@ -331,18 +332,18 @@ class _Outputs:
         self._files.start, self._files.progress = console.start, console.progress
         self._labels = distinct(inputs)
         self._header = ""
-        #: Where in the table the rows of an input's faces are, by its number.
+        #: Positions in the table of the rows of each input's faces.
         self._rows: dict[int, list[tuple[int, int]]] = {}
         self._printed: set[int] = set()
 
     @property
     def tabled(self) -> bool:
-        """Whether rows are gathered here, for a table of all or for stdout."""
+        """Whether rows are collected, for a common table or for stdout."""
         data = self._targets.data
         return data is not None and (bool(data.collected) or data.stream is not None)
 
     def save(self, number: int, measured: _Measured | ToldMotion, given: Input) -> list[Path]:
-        """Write the files of the input with this number; returns those written."""
+        """Write the files of the input with this index; returns those written."""
         assert isinstance(measured, _Measured)
         written = self._files.save(number, measured.motion, given)
         if self.tabled:
@@ -359,7 +360,7 @@ class _Outputs:
         measured: _Measured | ToldMotion,
         contents: Sequence[Content] | None,
     ) -> list[Path]:
-        """The same where a worker has made the files."""
+        """The same for files made by a worker."""
         assert not isinstance(measured, _Measured)
         plans = [p for p in (self._targets.data, self._targets.crop, self._targets.flow) if p]
         planned = [(path, p.overwrite) for p in plans for path in p.files[number]]
@@ -395,13 +396,13 @@ class _Outputs:
                 left -= len(piece)
 
     def stale(self, number: int, found: Sequence[_Measured | ToldMotion]) -> list[Path]:
-        """Files of an earlier run, of faces that this one has not found in the input."""
+        """Files of an earlier run for faces that this run did not find in the input."""
         plans = (self._targets.data, self._targets.crop, self._targets.flow)
         faces = [one.face for one in found]
         return [path for plan in plans if plan for path in plan.stale(number, faces)]
 
     def show(self, number: int, measured: _Measured | ToldMotion) -> None:
-        """Print the table, if stdout is to have it: all faces of an input with the first."""
+        """Print the table, if stdout is an output; all faces of an input with the first."""
         data = self._targets.data
         if data is None or data.stream is None or number in self._printed:
             return
@@ -412,14 +413,14 @@ class _Outputs:
             self._console.data(piece.decode())
 
     def list_inputs(self, number: int | None = None, outcome: object = ()) -> list[Path]:
-        """No table says what became of the inputs; see `listed`."""
+        """There is no table of outcomes; see `listed`."""
         return []
 
     def close(self, summary: str) -> None:
-        """The batch's last word is on expressions; there are none."""
+        """Nothing to print: the batch's summary is about expressions."""
 
     def collect(self) -> None:
-        """Write the tables of several videos; none if no video gave any rows."""
+        """Write the tables of several videos; none if there are no rows."""
         if self._targets.data is None or not self._rows:
             return
 
@@ -435,5 +436,5 @@ class _Outputs:
 
 
 def labeled(motion: Motion, label: str | None) -> Motion:
-    """With what tells videos of one name apart in a common table."""
+    """The motion with a name that distinguishes videos of equal names in a common table."""
     return replace(motion, video=replace(motion.video, name=label)) if label else motion

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aumer.graph import AUGraph
     from aumer.types import Annotation
 
-#: So many edges are printed unless all are asked for.
+#: Edges that are printed unless all are requested.
 _EDGES_SHOWN = 20
 
 
@@ -121,7 +121,7 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 class _Renamed(Appending):
-    """An option's earlier name, taken for one release with a word."""
+    """The former name of an option, accepted for one release with a note."""
 
     def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         namespace.renamed = True
@@ -284,7 +284,7 @@ def _build(args: argparse.Namespace, console: Console) -> int:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """The command that builds the same graph where the tables lie."""
+    """The command that builds the same graph, for the graph's description."""
     words = ["aumer", "graph", "build"]
     for name, table in zip(args.sets, args.tables, strict=True):
         words += ["--dataset", name, "--table", Path(table).name]

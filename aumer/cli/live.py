@@ -1,4 +1,4 @@
-"""`aumer live`: expressions of a camera, or of a file that plays, as they happen."""
+"""`aumer live`: reports expressions while a camera runs or a file plays."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 @contextlib.contextmanager
 def _interrupts(run: Live) -> Iterator[None]:
-    """The first Ctrl-C, or SIGTERM, ends the run in order; another one leaves at once."""
+    """The first Ctrl-C or SIGTERM ends the run in order, a second one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -196,7 +196,7 @@ def _interrupts(run: Live) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _page(run: Live, console: Console, *, browser: bool) -> Iterator[Callable[[LiveStep], object]]:
-    """Serve the page beside the run; what is yielded takes its steps."""
+    """Serve the page during the run; yields a function that receives the steps."""
     from aumer.view.live import LiveSite
 
     site = LiveSite(run.summary)
@@ -205,7 +205,7 @@ def _page(run: Live, console: Console, *, browser: bool) -> Iterator[Callable[[L
     if browser:
         import webbrowser
 
-        # Some browsers come back only when they end.
+        # Starting some browsers blocks until they end.
         threads.append(threading.Thread(target=webbrowser.open, args=(site.opening,), daemon=True))
     for thread in threads:
         thread.start()

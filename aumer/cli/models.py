@@ -1,4 +1,4 @@
-"""`aumer models`: what weights there are, what a file of them says, and other people's download."""
+"""`aumer models`: lists weights, shows the card of a file, and downloads weights of others."""
 
 from __future__ import annotations
 

@@ -124,8 +124,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         for one in retention(limits, service.folder):
             console.note(f"keeps {one['what']}: in {one['where']}, {one['how_long']}")
         console.note("Ctrl-C ends it")
-        # The server hands the interrupt on once it has ended; here it is how one leaves. SIGTERM,
-        # which it hands on too, must not end us before the jobs are in order.
+        # The server raises the interrupt again after it has ended, which is the normal way to stop.
+        # SIGTERM, which it also raises again, must not end this process before the jobs are saved.
         if sys.platform != "win32":
             signal.signal(signal.SIGTERM, lambda *_: None)
         with contextlib.suppress(KeyboardInterrupt):
@@ -146,10 +146,10 @@ def _folder(given: str | None) -> Path:
 
 
 def _token(path: str | None, host: str) -> str | None:
-    """The token to ask for; None where there is to be none.
+    """The required token; None for no token.
 
     Raises:
-        UsageError: it cannot be read, is too short, or is needed and there is none.
+        UsageError: it cannot be read, is too short, or is required but missing.
     """
     token = os.environ.get("AUMER_TOKEN") or None
     if path is not None:

@@ -189,7 +189,7 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
 
 
 def _replayed(args: argparse.Namespace) -> dict[str, Timeline] | None:
-    """The table's performances by video, or `None` where they are to be drawn."""
+    """The table's performances by video, or `None` if they are drawn randomly."""
     if args.table is None:
         if args.table_fps is not None or args.lengths is not None:
             raise UsageError("--table-fps and --lengths go with --table")
@@ -286,7 +286,7 @@ def _video(args: argparse.Namespace, console: Console) -> int:
 
 
 def _refuse(args: argparse.Namespace, why: str, *names: str) -> None:
-    """Complain of options that were given and say nothing here."""
+    """Raise an error for given options that have no effect here."""
     shown = {"start": "--from", "stop": "--to"}
     given = [
         shown.get(name, f"--{name.replace('_', '-')}")
@@ -336,7 +336,7 @@ def _demo(args: argparse.Namespace, console: Console) -> int:
 
 
 def _show(film: Path, console: Console) -> int:
-    """The demo's film, with what was found and what is true, on the page of `aumer view`."""
+    """Show the demo's film, result and truth on the page of `aumer view`."""
     from aumer.cache import default_folder
     from aumer.cli.view import serve
     from aumer.view.shown import gather

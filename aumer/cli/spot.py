@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aumer.results import SpotResult
     from aumer.workers import Workers
 
-#: That of stdout alone, of `aumer.cli.outputs`, which the help must not import.
+#: The format for stdout only, from `aumer.cli.outputs`, which help must not import.
 _TABLE = "table"
 
 _EPILOG = f"""\
@@ -152,7 +152,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Check everything that can be checked, then spot in one video after the other."""
+    """Check all arguments, then spot in the videos in turn."""
     check_range(args)
     workers = cluster_of(args, console)
     inputs = _inputs(args, console)
@@ -172,7 +172,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 class _Run:
-    """The videos of one command line, all of it checked."""
+    """One run of the command, with checked arguments."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class _Run:
         self._workers, self._mirror, self._settings, self._by = workers, mirror, settings, by
 
     def go(self, recognizer: str | None, aus: str | bool) -> int:
-        """Spot in all; the exit code."""
+        """Spot in all videos; returns the exit code."""
         from aumer.cli.outputs import Outputs, plan
         from aumer.pipeline import Spotter
 
@@ -203,11 +203,11 @@ class _Run:
             units=bool(aus),
             resume=args.resume,
         )
-        # Of a cluster each worker keeps its own, or all share the folder that was asked for.
+        # Each worker of a cluster has its own cache, or all share the requested folder.
         self._cache = None if self._workers else cache_folder(args)
         options = options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s")
         self._options = {**options, "recognizer": recognizer, "aus": aus}
-        # A manifest may ask for another face of some videos: what follows it has another tracker.
+        # A manifest may request another face for some videos, which needs another tracker.
         self._spotters = {
             face: Spotter(settings=self._settings, face=face, **self._options)
             for face in dict.fromkeys(given.face for given in inputs)
@@ -243,7 +243,7 @@ class _Run:
         return batch.summarize()
 
     def _kept(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
-        """What an earlier run has left of an input, a file of this machine."""
+        """The results of an earlier run for an input, a local file."""
         spotter, part = self._spotters[given.face], _part(self._args, given)
 
         def fits(stored: SpotResult) -> bool:
@@ -268,10 +268,10 @@ class _Run:
         made = tuple(replace(one, about=dict(given.about)) for one in found)
         if given is self._inputs[number]:
             return made
-        return tuple(replace(one, source=None) for one in made)  # it is removed soon
+        return tuple(replace(one, source=None) for one in made)  # the local copy is removed soon
 
     def _elsewhere(self) -> Iterator[tuple[int, Outcome[SpotResult]]]:
-        """What workers make of the inputs, and what is kept of an earlier run."""
+        """Outcomes of the inputs from workers, and results kept from an earlier run."""
         from aumer.cli.away import (
             RETRIES,
             How,
@@ -327,7 +327,7 @@ class _Run:
 
 
 def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
-    """The videos of the command line, or of the manifest."""
+    """The videos of the command line or the manifest."""
     from aumer.cli.inputs import check_input, parse_inputs
 
     if args.manifest is None:
@@ -360,7 +360,7 @@ def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
 
 
 def _groups(args: argparse.Namespace, inputs: tuple[Input, ...]) -> tuple[str, ...]:
-    """The columns that part the totals."""
+    """The columns that group totals."""
     columns = list(dict.fromkeys(name for given in inputs for name, _ in given.about))
     if args.by is None:
         return tuple(name for name in columns if name.casefold() in ("subject", "condition"))
@@ -384,7 +384,7 @@ def _pairs(part: _Part) -> tuple[tuple[str, float | None], ...]:
 
 
 def _part(args: argparse.Namespace, given: Input) -> _Part:
-    """Which part of a video is read, and at which rate: a manifest's word comes first."""
+    """The part and frame rate of a video; values of a manifest take precedence."""
     return _Part(
         start=args.start if given.start is None else given.start,
         end=args.end if given.end is None else given.end,

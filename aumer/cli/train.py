@@ -1,4 +1,4 @@
-"""`aumer train`: weights of a network, a recognizer or an AU reader from annotated videos."""
+"""`aumer train`: trains a network, a recognizer or an AU reader on annotated videos."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Train, and print where the weights are."""
+    """Train, and print the path of the weights."""
     import aumer
     from aumer.learning.machine import is_first
     from aumer.training.clip_run import ClipRun, task_of_file
@@ -166,7 +166,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 class _Epochs:
-    """Shows how far training is and how long it will take."""
+    """Shows progress and remaining time of training."""
 
     def __init__(self, console: Console, epochs: int, loss: str) -> None:
         self._console, self._epochs, self._loss = console, epochs, loss

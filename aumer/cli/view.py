@@ -80,9 +80,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None:
-    """Show videos on the page until Ctrl-C, and close them."""
+    """Show videos on the page until Ctrl-C, then close them."""
     for one in shown:
-        one.data()  # so that the page has not to wait for it
+        one.data()  # so that the page need not wait
 
     from aumer.view.server import Site
 
@@ -92,9 +92,9 @@ def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None
     if browser:
         import webbrowser
 
-        # Some browsers come back only when they end.
+        # Starting some browsers blocks until they end.
         threading.Thread(target=webbrowser.open, args=(site.opening,), daemon=True).start()
-    # The server hands the interrupt on once it has ended; here it is how one leaves.
+    # The server raises the interrupt again after it has ended, which is the normal way to stop.
     with contextlib.suppress(KeyboardInterrupt):
         site.run()
     for one in shown:
@@ -114,7 +114,7 @@ def _spot(
             found = spotter.each_face(
                 one.path, fps=args.fps, cache=cache, progress=console.progress
             )
-    except NoFaceError as error:  # there is a video to be looked at all the same
+    except NoFaceError as error:  # the video can be shown without a result
         console.finish()
         console.note(f"{one.name} is shown without a result: {console.message(error)}")
         return
