@@ -59,7 +59,8 @@ give_back() { for ((k = ${#lent[@]} - 1; k >= 0; k--)); do umount -l "${lent[k]}
 lent=() pip=()
 trap give_back EXIT
 
-while read -r word rest; do
+# Of a descriptor of its own: what a step starts might read the steps from its stdin.
+while read -r -u 3 word rest; do
   case $word in
     FROM)
       [[ $rest == debian:bookworm-slim ]] || { echo "no way to make $rest here" >&2; exit 2; }
@@ -72,14 +73,15 @@ while read -r word rest; do
       read -r from to <<<"$rest"
       [[ $from == . ]] || { echo "COPY is known of . alone" >&2; exit 2; }
       mkdir -p "$root$to"
-      tar -C "$here/.." --exclude-vcs --exclude=__pycache__ --exclude=./tests --exclude=./benchmarks \
-        --exclude=./docs/pictures --exclude='.*_cache' -cf - . | tar -C "$root$to" --no-same-owner -xf - ;;
+      # What .dockerignore keeps from an engine is kept from us.
+      mapfile -t kept_out < <(sed -nE 's|^\*\*/||; t anywhere; s|^[^#]|./&|p; b; :anywhere; p' "$here/../.dockerignore")
+      tar -C "$here/.." "${kept_out[@]/#/--exclude=}" -cf - . | tar -C "$root$to" --no-same-owner -xf - ;;
     RUN)
       start=$SECONDS
       echo "=== $rest"
       # The machine's own package sources go last: they win over the Containerfile's.
       chroot "$root" env -i "${environment[@]}" DEBIAN_FRONTEND=noninteractive "${pip[@]}" \
-        sh -euc "cd $folder; $rest" >"$root.log" 2>&1 || { tail -n 30 "$root.log"; exit 1; }
+        sh -euc "cd $folder; $rest" 3<&- </dev/null >"$root.log" 2>&1 || { tail -n 30 "$root.log"; exit 1; }
       note $((SECONDS - start)) "RUN ${rest:0:70}" ;;
     USER) user=$rest ;;
     WORKDIR) folder=$rest ;;
@@ -90,7 +92,7 @@ while read -r word rest; do
     EXPOSE) ;;
     *) echo "no way to do $word here" >&2; exit 2 ;;
   esac
-done < <(steps)
+done 3< <(steps)
 give_back
 rm -f "$root.log"
 size=$(du -sm "$root" | cut -f1)
@@ -126,8 +128,11 @@ inside() { chroot "$root" "${export_to[@]}" setpriv --reuid "${user%:*}" --regid
   --no-new-privs --bounding-set=-all --inh-caps=-all sh -c "cd $folder; exec \"\$@\"" sh "$@"; }
 say() { printf '%s\n' "$*"; }
 say "user: $(inside id -u), home: $(inside sh -c 'ls -d ~aumer 2>/dev/null || echo none')"
-for place in / /opt/aumer /tmp /etc /var/tmp; do
-  ! inside sh -c "echo x > $place/x" 2>/dev/null || { say "FAILED: $place can be written"; exit 1; }
+for place in / /opt/aumer /tmp /etc /var/tmp /dev /root; do
+  # As root, too: what keeps it from writing is the file system, and not its rights.
+  for who in inside "chroot $root"; do
+    ! $who sh -c "echo x > $place/x" 2>/dev/null || { say "FAILED: $place can be written"; exit 1; }
+  done
 done
 inside sh -c "echo x > $volume/x && rm $volume/x" || { say "FAILED: $volume cannot be written"; exit 1; }
 ! inside python3 -c 'import socket; socket.create_connection(("1.1.1.1", 53), 3)' 2>/dev/null || { say "FAILED: there is a network"; exit 1; }

@@ -11,12 +11,14 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from aumer.arguments import as_path
 from aumer.errors import (
     EXIT_BUG,
     EXIT_NO_FACE,
@@ -41,6 +43,7 @@ _ERRORS: dict[int, type[AumerError]] = {
     EXIT_NO_FACE: NoFaceError,
     EXIT_WEIGHTS: WeightsError,
 }
+_VISIBLE, _HOST = re.compile("[!-~]+"), re.compile(r"[^\s\x00-\x1f\x7f]+")
 _ENDED = ("done", "failed", "canceled")
 
 
@@ -69,20 +72,26 @@ class Client:
     """
 
     def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(str(address))
+            port = parts.port
+        except ValueError:  # a port that is none
+            parts, port = urlsplit(""), None
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host):
             raise UsageError(
                 f"`address` must be http://HOST:PORT or https://...; found {address!r}"
             )
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = host, port
         self._secure, self._base = parts.scheme == "https", parts.path.rstrip("/")
         self._token = os.environ.get("AUMER_TOKEN") if token is None else token
+        if self._token and not _VISIBLE.fullmatch(self._token):  # which is not shown
+            raise UsageError("`token` (or $AUMER_TOKEN) must be ASCII characters, and no blanks")
         self._timeout = timeout_s
 
     def about(self) -> dict[str, Any]:
         """Version, limits, jobs, formats, and which data of people the service stores."""
-        found: dict[str, Any] = self._json("GET", "/v1/service")
-        return found
+        return self._object("GET", "/v1/service")
 
     def submit(self, video: str | os.PathLike[str], **options: Any) -> RemoteJob:
         """Upload a video.
@@ -95,32 +104,42 @@ class Client:
             UsageError: an option cannot be used, or the file is too large.
             ServiceError: the queue is full, the token is wrong, nothing answers, ...
         """
-        path = Path(video)
-        where = f"/v1/jobs?name={quote(path.name)}&options={quote(json.dumps(options))}"
+        path = as_path("video", video)
+        name, text = quote(os.fsencode(path.name)), quote(_json_text(options))
         try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                head = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-                return RemoteJob(self, self._json("POST", where, file, head))
+            if path.exists() and not path.is_file():  # a pipe would not end
+                raise VideoError(f"{path} is no file; `submit_path` takes a folder of images")
+            file = path.open("rb")
         except OSError as error:
             raise VideoError(f"{path}: {error.strerror or error}") from error
+        with file:
+            body = _Upload(path, file)
+            head = {"Content-Type": "application/octet-stream", "Content-Length": str(body.size)}
+            where = f"/v1/jobs?name={name}&options={text}"
+            return RemoteJob(self, self._object("POST", where, body, head))
 
     def submit_path(self, path: str | os.PathLike[str], **options: Any) -> RemoteJob:
         """Submit a video that the service can read at this path; see `submit`."""
-        asked = {"path": os.fspath(path), "options": options}
+        asked = {"path": str(as_path("path", path)), "options": options}
         head = {"Content-Type": "application/json"}
-        return RemoteJob(self, self._json("POST", "/v1/jobs", json.dumps(asked).encode(), head))
+        return RemoteJob(self, self._object("POST", "/v1/jobs", _json_text(asked).encode(), head))
 
     def job(self, id: str) -> RemoteJob:
         """A job by its id."""
-        return RemoteJob(self, self._json("GET", f"/v1/jobs/{quote(id, safe='')}"))
+        return RemoteJob(self, self._object("GET", f"/v1/jobs/{quote(id, safe='')}"))
 
-    def _json(
+    def _object(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Any:
+    ) -> dict[str, Any]:
         with self._answer(method, path, body, headers) as answer:
             text = answer.read()
-        return json.loads(text) if text else None
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise self._nobody("what answers there is no service of aumer")
+        return found
 
     @contextlib.contextmanager
     def _answer(
@@ -133,7 +152,7 @@ class Client:
             given["Authorization"] = f"Bearer {self._token}"
         try:
             connection.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # of a name that can be no machine's
             raise self._nobody(error) from error
         try:
             # A service that refuses an upload answers before the upload ends; that answer is read.
@@ -142,24 +161,24 @@ class Client:
                 connection.request(method, f"{self._base}{path}", body, given)
             except (BrokenPipeError, ConnectionResetError) as error:
                 broken = error
-            try:
-                if broken is not None:
-                    answer = http.client.HTTPResponse(connection.sock, method=method)
-                    answer.begin()
-                else:
-                    answer = connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
-                raise self._nobody(error) from error
-            if answer.status >= 400:
+            if broken is not None:
+                answer = http.client.HTTPResponse(connection.sock, method=method)
+                answer.begin()
+            else:
+                answer = connection.getresponse()
+            if not 200 <= answer.status < 300:
                 raise _refusal(answer)
             yield answer
+        except (OSError, http.client.HTTPException) as error:  # also in the middle of an answer
+            raise self._nobody(error) from error
         finally:
             connection.close()
 
-    def _nobody(self, error: Exception) -> ServiceError:
+    def _nobody(self, why: Exception | str) -> ServiceError:
+        where = self._host if self._port is None else f"{self._host}:{self._port}"
         return ServiceError(
-            f"no answer from {self._host}:{self._port}: {str(error) or type(error).__name__}; is "
-            "`aumer serve` at work there?"
+            f"no answer from {where}: {str(why) or type(why).__name__}; is `aumer serve` at work "
+            "there?"
         )
 
 
@@ -185,11 +204,15 @@ class RemoteJob:
 
     def refresh(self) -> RemoteJob:
         """Ask the service for the present state; returns itself."""
-        self.about = self._client._json("GET", self._path())
+        self.about = self._client._object("GET", self._path())
         return self
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The service's report at every change, until the job has ended."""
+        """The service's report at every change, until the job has ended or was removed.
+
+        Raises:
+            ServiceError: the service has ended before the job; ask again once it is back.
+        """
         with self._client._answer("GET", self._path("/events")) as answer:
             kind = ""
             for line in answer:
@@ -199,6 +222,10 @@ class RemoteJob:
                 elif name == "data" and kind == "job":
                     self.about = json.loads(value)
                     yield self.about
+                elif name == "data" and kind == "removed":
+                    return
+        if self.state not in _ENDED:
+            raise self._client._nobody("it broke off before the job had ended")
 
     def wait(self, timeout_s: float | None = None) -> RemoteJob:
         """Wait until the job is done; returns itself.
@@ -250,28 +277,57 @@ class RemoteJob:
 
     def cancel(self) -> RemoteJob:
         """Cancel the job; returns itself."""
-        self.about = self._client._json("POST", self._path("/cancel"), b"")
+        self.about = self._client._object("POST", self._path("/cancel"), b"")
         return self
 
     def delete(self) -> None:
         """Delete the job and everything that the service stores of it."""
-        self._client._json("DELETE", self._path())
+        with self._client._answer("DELETE", self._path()):
+            pass
 
     def _path(self, more: str = "") -> str:
         return f"/v1/jobs/{quote(self.id, safe='')}{more}"
+
+
+class _Upload:
+    """A file's bytes: as many as it had at first, or an error of its own."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+        self.size = self._left = os.fstat(file.fileno()).st_size
+
+    def read(self, size: int) -> bytes:
+        try:
+            found = self._file.read(min(size, self._left))
+        except OSError as error:
+            raise VideoError(f"{self._path}: {error.strerror or error}") from error
+        if self._left and not found:
+            raise VideoError(f"{self._path} became shorter while it was sent")
+        self._left -= len(found)
+        return found
+
+
+def _json_text(values: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(values)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"options must be what JSON knows: {error}") from error
 
 
 def _refusal(answer: http.client.HTTPResponse) -> AumerError:
     text = answer.read(1 << 20)
     try:
         problem = json.loads(text)
-        assert isinstance(problem, dict)
-    except (ValueError, AssertionError):
-        problem = {"detail": text.decode(errors="replace")[:300] or answer.reason}
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        said = f"{answer.status} {answer.reason}: {text.decode(errors='replace')[:300]}"
+        problem = {"detail": f"another program than `aumer serve` answers: {said}"}
     return _error(problem, answer.status)
 
 
 def _error(problem: Mapping[str, Any], status: int) -> AumerError:
     detail = str(problem.get("detail", "no reason given"))
-    kind = _ERRORS.get(problem.get("exit_code", -1))
+    code = problem.get("exit_code")
+    kind = _ERRORS.get(code) if isinstance(code, int) else None
     return ServiceError(detail, status, problem) if kind is None else kind(detail)

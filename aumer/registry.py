@@ -60,6 +60,7 @@ _parts: dict[str, dict[str, Any]] = {
     "targets": {
         "aumer": "aumer.spotting.targets:AumerObjective",
         "contrast": "aumer.spotting.rivals.spotformer:ContrastObjective",
+        "linear-regression": "aumer.spotting.rivals.regression:LinearRegressionObjective",
         "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
         "regression": "aumer.spotting.rivals.regression:RegressionObjective",
     },

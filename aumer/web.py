@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import hmac
 import json
 import socket
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aumer.errors import UsageError
 
@@ -29,6 +34,69 @@ HEADERS = {
     "cache-control": "no-store",
 }
 _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+#: Seconds until a connection that brings no whole head of a request is closed.
+_HEAD_S = 30.0
+#: What answers where no application has been asked: to a status and what is wrong.
+Refusal = Callable[[int, str], Response]
+
+
+def _plain(status: int, what: str) -> Response:
+    return PlainTextResponse(what, status)
+
+
+class _Connection(H11Protocol):
+    """A connection: one too many is refused, and one that brings no request is closed.
+
+    uvicorn waits for ever for the head of a request, and for the rest of a body that was refused.
+    """
+
+    def __init__(
+        self, *args: Any, refusal: Refusal, connections: int | None, head_s: float, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self._refuse, self._most, self._head_s = refusal, connections, head_s
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self._most is not None and len(self.connections) > self._most:
+            busy = self._refuse(503, "too many connections are open; try again later")
+            busy.headers["connection"] = "close"
+            self.app = busy
+        self._await_head()
+
+    def on_response_complete(self) -> None:
+        self._await_head()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        answer = self._refuse(400, "this is no HTTP request that can be understood")
+        head = [*answer.raw_headers, (b"connection", b"close")]
+        events = (
+            h11.Response(status_code=400, headers=head, reason=b"Bad Request"),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        )
+        # Of a request that has been answered, or is being answered, the rest may be wrong, too.
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            for event in events:
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _await_head(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting = self.loop.call_later(self._head_s, self._end_waiting)
+
+    def _end_waiting(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 class Listener:
@@ -62,21 +130,35 @@ class Listener:
         self.port: int = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
 
-    def answer(self, app: ASGIApp, *, patience_s: int = 1, connections: int | None = None) -> None:
-        """Set the application that answers once the server runs.
+    def answer(
+        self,
+        app: ASGIApp,
+        *,
+        patience_s: int = 1,
+        connections: int | None = None,
+        refusal: Refusal = _plain,
+        head_s: float = _HEAD_S,
+    ) -> None:
+        """What answers, once it runs.
 
         Args:
-            patience_s: how long running requests may take when the server stops.
-            connections: most concurrent connections; further ones are answered 503.
+            patience_s: how long answers that are under way may take when the server ends.
+            connections: how many at once; what is beyond is answered 503.
+            refusal: the answer to what is one too many, or no request: to a status and what is
+                wrong.
+            head_s: how long a connection may take to bring the head of a request.
         """
+        protocol = functools.partial(
+            _Connection, refusal=refusal, connections=connections, head_s=head_s
+        )
         config = uvicorn.Config(
             app,
+            http=protocol,  # type: ignore[arg-type]  # called as the class is
             log_level="warning",
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
-            limit_concurrency=connections,
             timeout_graceful_shutdown=patience_s,
         )
         self._server = uvicorn.Server(config)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,7 +39,9 @@ from aumer.serve.job_options import (
 from aumer.serve.openapi import description
 from aumer.serve.service import Full, Service, retention
 from aumer.serve.store import ENDED, StoredJob
-from aumer.web import Listener, Pages, json_body, same, with_headers
+from aumer.web import HEADERS, Listener, Pages, json_body, same, with_headers
+
+_log = logging.getLogger("aumer")
 
 #: Bytes of JSON, and of options in an address.
 _LARGEST = 64 << 10
@@ -65,6 +68,13 @@ _MEDIA = {
 }
 
 
+class _Json(JSONResponse):
+    """JSON in ASCII: names of files need not be UTF-8, and what holds one must still be sent."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 class _Problem(Exception):
     """Answered as it stands."""
 
@@ -86,9 +96,17 @@ def listen(
         UsageError: it cannot listen there.
     """
     listener = Listener(host, port)
-    here = (host, "localhost", "127.0.0.1", "[::1]")
-    hosts = frozenset((*(f"{name}:{listener.port}" for name in here), *names))
-    listener.answer(application(service, token, hosts), patience_s=5, connections=_CONNECTIONS)
+    here = (host.lower(), "localhost", "127.0.0.1", "[::1]")
+    hosts = {*(f"{name}:{listener.port}" for name in here), *(name.lower() for name in names)}
+    if listener.port == 80:  # which browsers leave out
+        hosts.update(here)
+    listener.answer(
+        application(service, token, frozenset(hosts)),
+        patience_s=5,
+        connections=_CONNECTIONS,
+        refusal=_refusal,
+        head_s=service.limits.idle_s,
+    )
     return listener
 
 
@@ -110,13 +128,13 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
 
     def health(request: Request) -> Response:
         well = service.healthy
-        return JSONResponse({"status": "ok" if well else "failing"}, 200 if well else 503)
+        return _Json({"status": "ok" if well else "failing"}, 200 if well else 503)
 
     def openapi(request: Request) -> Response:
-        return JSONResponse(description())
+        return _Json(description())
 
     def about(request: Request) -> Response:
-        return JSONResponse(
+        return _Json(
             {
                 "version": version("aumer"),
                 "limits": {**vars(limits)},
@@ -140,12 +158,17 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             )
             raise _Problem(415, problem("type", detail))
         where = f"/v1/jobs/{job.id}"
-        return JSONResponse(shown(job, service), 201, headers={"location": where})
+        return _Json(shown(job, service), 201, headers={"location": where})
 
     async def by_path(request: Request) -> StoredJob:
-        asked = await json_body(request, _LARGEST)
+        try:
+            asked = await asyncio.wait_for(json_body(request, _LARGEST), limits.idle_s)
+        except asyncio.TimeoutError:
+            raise _slow(f"it was not whole after {limits.idle_s:g} s") from None
         if not isinstance(asked, dict) or not isinstance(asked.get("path"), str):
             raise UsageError("a job is {'path': the path of a video, 'options': {...}}")
+        _check_known(asked, "path", "options")
+        _check_known(request.query_params)
         options = JobOptions.of(asked.get("options", {}))
         path = await run_in_threadpool(service.inside, asked["path"])
         if path.is_dir() and options.fps is None:
@@ -160,6 +183,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
                 raise
 
     async def upload(request: Request) -> StoredJob:
+        _check_known(request.query_params, "name", "options")
         name = check_name(request.query_params.get("name", ""))
         text = request.query_params.get("options", "{}")
         try:
@@ -179,16 +203,9 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
                 await receive(request, folder / name)
                 # At once: a task that is canceled in between must not leave half of it.
                 return service.add(id, folder / name, options, uploaded=True)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise _full_disk() from error
             except BaseException:
                 service.drop(id)
                 raise
-            finally:
-                if service.get(id) is None:
-                    service.drop(id)
 
     def check_size(size: int) -> None:
         if size > limits.upload_bytes:
@@ -236,7 +253,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             await run_in_threadpool(os.fsync, file.fileno())
 
     def one(request: Request) -> Response:
-        return JSONResponse(shown(found(request), service))
+        return _Json(shown(found(request), service))
 
     def events(request: Request) -> Response:
         job = found(request)
@@ -253,15 +270,21 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         if suffix not in formats:
             detail = f"the job has made {', '.join(formats)}; ask for others with `formats`"
             raise _Problem(404, problem("no-format", detail))
+        _check_known(request.query_params, "number")
         asked = request.query_params.get("number", "1" if len(job.results) == 1 else "")
-        if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked[:9]) <= len(job.results)):
+        if asked not in map(str, range(1, len(job.results) + 1)):
             detail = f"say which result: `number=1` to {len(job.results)}; found {asked[:20]!r}"
             raise _Problem(404, problem("no-result", detail))
         number = int(asked)
         which = "" if len(job.results) == 1 else f"-face{job.results[number - 1]['face']}"
-        called = f"{Path(job.name).stem}{which}{ending(suffix)}"
-        return FileResponse(
-            service.result(job, number, suffix),
+        called = os.fsencode(f"{Path(job.name).stem}{which}{ending(suffix)}")
+        try:
+            content = service.result(job, number, suffix).read_bytes()
+        except FileNotFoundError:
+            detail = "the result was removed"
+            raise _Problem(404, problem("no-result", detail)) from None
+        return Response(
+            content,
             media_type=_MEDIA.get(suffix, "text/plain"),
             headers={"content-disposition": f"attachment; filename*=UTF-8''{quote(called)}"},
         )
@@ -269,7 +292,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
     def cancel(request: Request) -> Response:
         job = found(request)
         service.cancel(job.id)
-        return JSONResponse(shown(found(request), service))
+        return _Json(shown(found(request), service))
 
     def delete(request: Request) -> Response:
         service.delete(found(request).id)
@@ -295,9 +318,12 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         HTTPException: _refused,
         Full: _full(service),
         ClientDisconnect: _gone,
+        OSError: _broken,
         Exception: _bug,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
+    # It would lead to whatever name the request has asked for.
+    app.router.redirect_slashes = False
     return _Guard(app, token, hosts)
 
 
@@ -341,6 +367,13 @@ async def _events(service: Service, id: str) -> AsyncIterator[str]:
         await asyncio.sleep(_LOOK_S)
 
 
+def _check_known(given: Mapping[str, Any], *known: str) -> None:
+    wrong = sorted(set(given) - set(known))
+    if wrong:
+        allowed = f"allowed are {', '.join(known)}" if known else "none is allowed here"
+        raise UsageError(f"nothing is called {wrong[0]!r}: {allowed}")
+
+
 def _check_film(head: bytes) -> None:
     if not film(head):
         detail = (
@@ -363,9 +396,7 @@ def _full_disk() -> _Problem:
 
 
 def _answer(status: int, body: dict[str, Any], **headers: str) -> Response:
-    return JSONResponse(
-        {**body, "status": status}, status, headers, media_type="application/problem+json"
-    )
+    return _Json({**body, "status": status}, status, headers, media_type="application/problem+json")
 
 
 async def _said(request: Request, error: Exception) -> Response:
@@ -395,8 +426,25 @@ async def _gone(request: Request, error: Exception) -> Response:
     return _answer(400, problem("aborted", "the upload was broken off"))
 
 
+async def _broken(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        _log.error("the service cannot work at the moment: %s", error)
+        detail = f"the service's disk cannot be used just now: {error.strerror or error}"
+        return _answer(503, problem("disk", detail), **{"retry-after": "600"})
+    full = _full_disk()
+    return _answer(full.status, full.body, **full.headers)
+
+
 async def _bug(request: Request, error: Exception) -> Response:
     return _answer(500, problem_body(error))
+
+
+def _refusal(status: int, what: str) -> Response:
+    answer = _answer(status, problem("busy" if status == 503 else "request", what))
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
 
 
 class _Guard:
@@ -418,14 +466,15 @@ class _Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         if self._token is not None:
-            if _OPEN.fullmatch(request.url.path):
+            # Not of `request.url`, part of which is whatever the header Host says.
+            if _OPEN.fullmatch(request.scope["path"]):
                 return None
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() == "bearer" and same(given.strip(), self._token):
                 return None
             detail = "this service asks for its token: Authorization: Bearer TOKEN"
             return _answer(401, problem("token", detail), **{"www-authenticate": "Bearer"})
-        host = request.headers.get("host", "")
+        host = request.headers.get("host", "").lower()
         if host not in self._hosts:
             return _answer(
                 403, problem("host", "the service is asked by another name than its own")

@@ -30,18 +30,32 @@ def description() -> dict[str, Any]:
             "/": {"get": _open("The page", "text/html")},
             "/assets/{name}": {
                 "get": {
-                    **_open("A file of the page", "text/plain"),
+                    **_open("A file of the page", "*/*", (404,)),
                     "parameters": [{**_ID, "name": "name", "description": "Of the file."}],
                 }
             },
-            "/health": {"get": _open("Whether jobs are begun: 200, or 503", "application/json")},
+            "/health": {
+                "get": {
+                    **_open("Whether jobs are begun", "application/json"),
+                    "responses": {
+                        **_open("", "application/json")["responses"],
+                        "503": {
+                            "description": "They are not, or there are too many connections",
+                            "content": {
+                                "application/json": {"schema": {"type": "object"}},
+                                **_BAD["content"],
+                            },
+                        },
+                    },
+                }
+            },
             "/openapi.json": {"get": _open("This document", "application/json")},
             "/v1/service": {
                 "get": _operation("Version, limits, jobs, formats, and what is kept of people")
             },
             "/v1/jobs": {
                 "post": {
-                    **_operation("Begin a job", 201, job, (400, 408, 413, 415, 422, 429, 507)),
+                    **_operation("Begin a job", 201, job, (408, 413, 415, 422, 429, 507)),
                     "parameters": [
                         _query("name", "Plain name of an uploaded video, such as interview.mp4."),
                         _query("options", "Of an uploaded video: JSON, see Options."),
@@ -49,13 +63,15 @@ def description() -> dict[str, Any]:
                     "requestBody": {
                         "required": True,
                         "content": {
-                            "application/octet-stream": {
-                                "schema": {"type": "string", "format": "binary"}
+                            **{
+                                kind: {"schema": {"type": "string", "format": "binary"}}
+                                for kind in ("application/octet-stream", "video/*")
                             },
                             "application/json": {
                                 "schema": {
                                     "type": "object",
                                     "required": ["path"],
+                                    "additionalProperties": False,
                                     "properties": {
                                         "path": {
                                             "type": "string",
@@ -72,7 +88,9 @@ def description() -> dict[str, Any]:
             "/v1/jobs/{id}": {
                 "parameters": [_ID],
                 "get": _operation("A job and how far it is", 200, job, (404,)),
-                "delete": _operation("Remove a job and all that is kept of it", 204, None, (404,)),
+                "delete": _operation(
+                    "Remove a job and all that is kept of it", 204, None, (404, 507)
+                ),
             },
             "/v1/jobs/{id}/events": {
                 "parameters": [_ID],
@@ -86,7 +104,7 @@ def description() -> dict[str, Any]:
             },
             "/v1/jobs/{id}/cancel": {
                 "parameters": [_ID],
-                "post": _operation("End a job; its upload is removed", 200, job, (404,)),
+                "post": _operation("End a job; its upload is removed", 200, job, (404, 507)),
             },
             "/v1/jobs/{id}/result.{suffix}": {
                 "parameters": [
@@ -111,13 +129,11 @@ def _query(name: str, what: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": {"type": "string"}, "description": what}
 
 
-def _open(what: str, media: str) -> dict[str, Any]:
+def _open(what: str, media: str, errors: tuple[int, ...] = ()) -> dict[str, Any]:
     """An operation that asks for no token."""
-    return {
-        "summary": what,
-        "security": [],
-        "responses": {"200": {"description": "OK", "content": {media: {}}}},
-    }
+    good = {"description": "OK", "content": {media: {}}}
+    bad = dict.fromkeys(map(str, (*_ANYWHERE, *errors)), _BAD)
+    return {"summary": what, "security": [], "responses": {"200": good, **bad}}
 
 
 def _operation(
@@ -131,13 +147,16 @@ def _answers(status: int, schema: Any, errors: tuple[int, ...], media: str) -> d
     good: dict[str, Any] = {"description": "OK"}
     if schema is not None:
         good["content"] = {media: {"schema": schema}}
-    bad = {
-        "description": "A problem",
-        "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-        },
-    }
-    return {str(status): good, **{str(code): bad for code in (401, *errors)}}
+    return {str(status): good, **dict.fromkeys(map(str, (*_ANYWHERE, 401, *errors)), _BAD)}
+
+
+#: What a request may be answered whatever it asks for: it is no request, the service is asked by
+#: another name or page, an error of its own, its disk cannot be used, too many connections.
+_ANYWHERE = (400, 403, 500, 503)
+_BAD: dict[str, Any] = {
+    "description": "A problem",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 
 
 def _or_null(kind: str | list[str], what: str = "") -> dict[str, Any]:

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aumer.errors import EXIT_BUG, UsageError, VideoError
+from aumer.errors import EXIT_BUG, AumerError, UsageError, VideoError
 from aumer.serve.job_options import JobOptions, LimitError, Limits, problem, problem_body
 from aumer.serve.store import ENDED, JobStore, State, StoredJob
 from aumer.serve.worker import SPOT
@@ -87,6 +87,9 @@ class Service:
         try:
             (folder / _JOBS).mkdir(mode=0o700, exist_ok=True)
             self._store = JobStore(folder / _TABLE)
+        except OSError as error:
+            os.close(self._held)
+            raise _unusable(folder, error) from error
         except BaseException:
             os.close(self._held)
             raise
@@ -96,7 +99,12 @@ class Service:
         self._wake = threading.Event()
         self._stopping = False
         self._kept = 0.0
-        self._recover()
+        try:
+            self._recover()
+        except OSError as error:
+            self._store.close()
+            os.close(self._held)
+            raise _unusable(folder, error) from error
         self._thread = threading.Thread(target=self._run, name="aumer jobs", daemon=True)
         self._thread.start()
 
@@ -176,7 +184,11 @@ class Service:
             raise UsageError(
                 f"`path` must be absolute and lie in one of the service's folders; found {text!r}"
             )
-        if not (path.is_file() or path.is_dir()):
+        try:
+            there = path.is_file() or path.is_dir()
+        except OSError as error:  # a name that is too long, a folder that we may not enter
+            raise VideoError(f"{text}: {error.strerror or error}") from error
+        if not there:
             raise VideoError(f"{text}: no such file or folder")
         return path
 
@@ -261,11 +273,18 @@ class Service:
             self._wake.wait(_LOOK_S)
         for work in list(self._work.values()):
             _end(work, "stop")
-        while self._work:
+        for work in list(self._work.values()):
+            work.process.wait()
+        try:
             self._collect()
-            time.sleep(0.01)
+        except OSError as error:  # the next service finds them at work, and begins them again
+            _log.error("how far the jobs are could not be written: %s", error)
 
     def _begin(self) -> None:
+        with self._lock:
+            for job in self._store.of("running"):
+                if job.id not in self._work:  # its process could not be started
+                    self._store.change(job.id, only=("running",), state="queued", started=None)
         free = self.limits.jobs - len(self._work)
         for job in self._store.of("queued")[: max(0, free)] if free > 0 else []:
             with self._lock:
@@ -275,6 +294,14 @@ class Service:
                     self._start(job)
 
     def _start(self, job: StoredJob) -> None:
+        if not job.uploaded:
+            try:  # other folders may be allowed than when it was asked for, and links change
+                if str(self.inside(job.path)) != job.path:
+                    raise UsageError(f"{job.name} has become a link to another place")
+            except AumerError as error:
+                self._store.end(job.id, "failed", problem=problem_body(error))
+                self._clean(job.id)
+                return
         asked = {
             "path": job.path,
             "options": dict(job.options),
@@ -285,12 +312,13 @@ class Service:
         try:
             folder = self.of(job.id)
             temporary = folder / "temporary"
-            temporary.mkdir(mode=0o700, exist_ok=True)
+            # The job's own folder, too: without its video it fails, and holds up no other.
+            temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
             process = subprocess.Popen(
                 [sys.executable, "-m", "aumer.serve.worker", str(folder.resolve())],
                 # What a library leaves there when it is killed goes with the job.
-                env={**os.environ, "TMPDIR": str(temporary.resolve())},
+                env={**_environment(), "TMPDIR": str(temporary.resolve())},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -298,8 +326,7 @@ class Service:
             )
         except OSError as error:
             _log.error("the process of a job cannot be started: %s", error)
-            self._store.change(job.id, only=("running",), state="queued", started=None)
-            raise
+            raise  # it waits on, see `_begin`
         work = _Work(job, process, time.monotonic() + self.limits.job_s)
         self._work[job.id] = work
         threading.Thread(target=self._listen, args=(work,), daemon=True).start()
@@ -307,7 +334,7 @@ class Service:
     def _listen(self, work: _Work) -> None:
         """Hear how far a job is, until its process ends."""
         assert work.process.stdout is not None
-        with contextlib.suppress(ValueError, OSError), work.process.stdout:
+        with contextlib.suppress(ValueError, TypeError, OSError), work.process.stdout:
             for line in work.process.stdout:
                 done, total = json.loads(line)
                 work.progress = int(done), None if total is None else int(total)
@@ -330,8 +357,8 @@ class Service:
             work.ended.set()
 
     def _ended(self, id: str, work: _Work) -> None:
-        job = work.job
-        if work.why == "deleting":
+        job, now = work.job, self._store.get(id)
+        if now is not None and now.state == "deleting":  # whatever else has ended it meanwhile
             self._forget(id)
         elif work.why == "canceled":
             self._store.end(id, "canceled")
@@ -383,14 +410,24 @@ class Service:
         (self.of(id) / "request.json").unlink(missing_ok=True)
 
     def _forget(self, id: str) -> None:
+        """Remove all that is kept of a job; what cannot be removed is tried again later."""
         shutil.rmtree(self.of(id), ignore_errors=True)
-        self._store.remove(id)
+        if self.of(id).exists():
+            _log.error("files of a job could not be removed, and will be tried again: %s", id)
+        else:
+            self._store.remove(id)
 
     def _expire(self) -> None:
         now = time.time()
+        with self._lock:
+            for job in self._store.of("deleting"):
+                if job.id not in self._work:
+                    self._forget(job.id)
         for job in self._store.of(*ENDED):  # type: ignore[arg-type]
-            since = now - (job.ended or now)
-            if since >= self.limits.keep_result_s:
+            since = now - (job.ended or 0.0)
+            if since < 0:  # the clock was wrong: it is not kept until a time years ahead
+                self._store.change(job.id, ended=now)
+            elif since >= self.limits.keep_result_s:
                 self.delete(job.id)
             elif since >= self.limits.keep_upload_s:
                 shutil.rmtree(self.of(job.id) / "input", ignore_errors=True)
@@ -435,18 +472,32 @@ def _hold(folder: Path) -> int:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise UsageError(
-            f"cannot keep jobs in {folder}: {error.strerror or error}; choose another `folder`"
-        ) from error
+        raise _unusable(folder, error) from error
     if sys.platform != "win32":
         import fcntl
 
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            # Of a file that `purge` has removed meanwhile anybody may have another.
+            there = os.path.samestat(os.fstat(descriptor), (folder / _LOCK).stat())
+        except OSError:
+            there = False
+        if not there:
             os.close(descriptor)
-            raise UsageError(f"another service is at work in {folder}; end it first") from error
+            raise UsageError(f"another service is at work in {folder}; end it first")
     return descriptor
+
+
+def _unusable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot keep jobs in {folder}: {error.strerror or error}; choose another folder with "
+        "`--state`"
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Of a job's process, which reads what strangers send: without the service's token."""
+    return {name: value for name, value in os.environ.items() if name != "AUMER_TOKEN"}
 
 
 def purge(folder: Path) -> int:
@@ -462,15 +513,19 @@ def purge(folder: Path) -> int:
         jobs = sum(1 for _ in (folder / _JOBS).iterdir()) if (folder / _JOBS).is_dir() else 0
         shutil.rmtree(folder / _JOBS, ignore_errors=True)
         left = (folder / _JOBS).exists()
-        for name in (_TABLE, f"{_TABLE}-wal", f"{_TABLE}-shm"):
+        # The table last: where it is, whoever was interrupted may purge again.
+        for name in (f"{_TABLE}-wal", f"{_TABLE}-shm", *(() if left else (_TABLE,))):
             (folder / name).unlink(missing_ok=True)
         if left:
             raise UsageError(
                 f"some files of jobs could not be removed: delete {folder / _JOBS} by hand"
             )
+        if sys.platform != "win32":  # there nobody removes what is open
+            (folder / _LOCK).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot remove what is in {folder}: {error.strerror or error}") from error
     finally:
         os.close(held)
-    (folder / _LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()  # unless somebody else has put something there
     return jobs

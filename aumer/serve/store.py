@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from aumer.errors import UsageError
 
 State = Literal["queued", "running", "done", "failed", "canceled", "deleting"]
 #: States that a job stays in.
@@ -59,25 +64,52 @@ class StoredJob:
 
 
 class JobStore:
-    """The table of jobs. Every change is on the disk when its call returns; from any thread."""
+    """The table of jobs. Every change is on the disk when its call returns; from any thread.
+
+    Names and paths are kept byte by byte, as those of files need not be UTF-8.
+
+    Args:
+        path: made if need be, for the user's own eyes: who reads an id there has the job.
+
+    Raises:
+        UsageError: what lies there is not such a table, or is damaged.
+        OSError: from any call: the disk is full, or refuses.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with contextlib.suppress(PermissionError):  # another user's, who lets us write in it
+            path.chmod(0o600)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
-        for line in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            self._db.execute(f"PRAGMA {line}")
-        self._db.execute(_SCHEMA)
+        self._db.text_factory = os.fsdecode
+        try:
+            for line in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                self._db.execute(f"PRAGMA {line}")
+            self._db.execute(_SCHEMA)
+            checked = [row[0] for row in self._db.execute("PRAGMA quick_check(1)")]
+            if checked != ["ok"]:
+                raise sqlite3.DatabaseError(checked[0])
+            self._jobs("1")  # of another version, or damaged, it would stop us later
+        except (sqlite3.DatabaseError, OSError, TypeError, ValueError) as error:
+            self._db.close()
+            if _full(error):
+                raise _as_os_error(error) from error
+            raise UsageError(
+                f"the jobs in {path} cannot be read ({error}): put a copy of it back, or remove "
+                "all that is there with `aumer serve --purge`"
+            ) from error
 
     def add(self, job: StoredJob) -> None:
         """A new job."""
-        with self._lock:
+        with self._using():
             self._db.execute(
                 "INSERT INTO jobs (id, name, path, uploaded, options, state, created) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)",
                 (
-                    *(job.id, job.name, job.path, int(job.uploaded), json.dumps(job.options)),
-                    *(job.state, job.created),
+                    *(job.id, os.fsencode(job.name), os.fsencode(job.path), int(job.uploaded)),
+                    *(json.dumps(job.options), job.state, job.created),
                 ),
             )
 
@@ -93,7 +125,7 @@ class JobStore:
 
     def count(self, state: State) -> int:
         """How many are in a state."""
-        with self._lock:
+        with self._using():
             (number,) = self._db.execute(
                 "SELECT count(*) FROM jobs WHERE state = ?", (state,)
             ).fetchone()
@@ -101,7 +133,7 @@ class JobStore:
 
     def ids(self) -> set[str]:
         """Of all jobs."""
-        with self._lock:
+        with self._using():
             return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
 
     def change(self, id: str, *, only: tuple[State, ...] = (), **values: Any) -> bool:
@@ -111,7 +143,7 @@ class JobStore:
                 values[name] = json.dumps(values[name])
         names = ", ".join(f"{name} = ?" for name in values)
         where = f" AND state IN ({', '.join('?' * len(only))})" if only else ""
-        with self._lock:
+        with self._using():
             done = self._db.execute(
                 f"UPDATE jobs SET {names} WHERE id = ?{where}", (*values.values(), id, *only)
             )
@@ -123,7 +155,7 @@ class JobStore:
 
     def remove(self, id: str) -> None:
         """Forget a job."""
-        with self._lock:
+        with self._using():
             self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
             # Until then it stands in the log of changes.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -133,12 +165,28 @@ class JobStore:
         with self._lock:
             self._db.close()
 
-    def _jobs(self, where: str, *values: Any) -> list[StoredJob]:
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[None]:
         with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                raise _as_os_error(error) from error
+
+    def _jobs(self, where: str, *values: Any) -> list[StoredJob]:
+        with self._using():
             rows = self._db.execute(
                 f"SELECT * FROM jobs WHERE {where} ORDER BY created, id", values
             ).fetchall()
         return [_job(row) for row in rows]
+
+
+def _full(error: Exception) -> bool:
+    return "disk is full" in str(error)
+
+
+def _as_os_error(error: Exception) -> OSError:
+    return OSError(errno.ENOSPC if _full(error) else errno.EIO, f"the table of jobs: {error}")
 
 
 def _job(row: sqlite3.Row) -> StoredJob:

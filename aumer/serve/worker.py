@@ -229,7 +229,7 @@ def _limit_memory(most: int) -> None:
     except ImportError:  # Windows
         return
     # The data, not the addresses: torch maps gigabytes that it never touches.
-    with contextlib.suppress(ValueError, OSError):
+    with contextlib.suppress(ValueError, OSError, OverflowError):
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold faces

@@ -36,7 +36,11 @@ from aumer.spotting.rivals.layers import (
     shifted,
 )
 from aumer.spotting.rivals.metst import StateSpace
-from aumer.spotting.rivals.regression import SPAN, RegressionObjective
+from aumer.spotting.rivals.regression import (
+    SPAN,
+    LinearRegressionObjective,
+    RegressionObjective,
+)
 from aumer.spotting.rivals.rules import WaveSettings, WaveSpotter
 from aumer.spotting.rivals.softnet import SoftnetLikeNetwork
 from aumer.spotting.rivals.spotformer import CONTRAST, ContrastObjective
@@ -240,9 +244,22 @@ def aims() -> tuple[Tensor, Tensor]:
     return torch.stack([one, one]), weight
 
 
-def test_regression_is_least_at_the_targets() -> None:
-    (y, weight), objective = aims(), RegressionObjective()
-    exact = SPAN * (2 * y - 1)
+def as_logits(y: Tensor) -> Tensor:
+    """Whose scores are the targets."""
+    x = torch.logit(y, 1e-6)
+    for kind in KINDS:
+        columns = [column(kind, part) for part in ("onset", "offset", "neither")]
+        x[..., columns] = y[..., columns].clamp(min=1e-9).log()
+    return x
+
+
+@pytest.mark.parametrize(
+    "objective", [RegressionObjective(), LinearRegressionObjective()], ids=type
+)
+def test_regression_is_least_at_the_targets(objective: RegressionObjective) -> None:
+    y, weight = aims()
+    linear = isinstance(objective, LinearRegressionObjective)
+    exact = SPAN * (2 * y - 1) if linear else as_logits(y)
     best = objective.loss(exact, y, weight)["total"]
     assert 0 <= best < 1e-9
     rest = torch.full_like(y, -SPAN)
@@ -253,12 +270,10 @@ def test_regression_is_least_at_the_targets() -> None:
     torch.testing.assert_close(objective.loss(spoiled, y, weight)["total"], best)
 
 
-def test_a_curve_that_went_to_rest_is_called_back() -> None:
-    """The squared error of a sigmoid hardly changes there: of softnet-like, me-tst-like and
-    boosting-vrme-like the tracks of micro-expressions died so."""
-    (y, weight), objective = aims(), RegressionObjective()
-    action = column("micro", "action")
-    pulls = []
+def test_softnet_s_curves_are_called_back_from_rest() -> None:
+    """The squared error of a score hardly changes there: tracks of micro-expressions died so."""
+    (y, weight), objective = aims(), TrainSettings.preset("softnet-like").objective()
+    action, pulls = column("micro", "action"), []
     for level in (-1.0, -12.0):
         logits = torch.full_like(y, level, requires_grad=True)
         objective.loss(logits, y, weight)["total"].backward()
