@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -417,23 +417,19 @@ class Spotter:
 
     def reached(
         self, opened: Callable[[Keep], VideoReader], *, keeps_s: float, workers: int | None = None
-    ) -> Iterator[Reached]:
+    ) -> Generator[Reached, None, None]:
         """Follow and measure one face frame by frame; see `aumer.motion.analysis.reached`."""
         return reached(
             opened, self.settings, trackers=self._trackers, workers=workers, keeps_s=keeps_s
         )
 
-    def warm_up(self, size: tuple[int, int]) -> None:
-        """Do now what the first frames would wait for: networks are read and code is compiled.
-
-        Args:
-            size: (width, height) px of the frames.
-        """
+    def warm_up(self) -> None:
+        """Do now what the first frames would wait for: networks are read and code is compiled."""
         settings = self.settings.motion
         picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
         landmarks = (MEAN_FACE[:, :2] * 48 + 64).astype(np.float32)
         with self._trackers.lent() as tracker, Pool(1) as pool:
-            tracker.warm_up(np.resize(picture, (size[1], size[0], 3)))
+            tracker.look(picture)
             run = Motions(settings)(pool)
             for _ in range(3):
                 run.add(picture, landmarks)
@@ -449,6 +445,15 @@ class Spotter:
             eye_distance=settings.crop / 2,
         )
         self.decide(still)
+
+    def check_named(self) -> None:
+        """Complain, before the first expression, of a recognizer that `named` cannot use.
+
+        Raises:
+            UsageError: it does not read motion alone.
+        """
+        if self._of_motion is not None:
+            self._of_motion.check_motion()
 
     def named(
         self, features: Features, expressions: Sequence[Expression]

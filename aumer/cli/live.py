@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from aumer.cli.console import Console
 from aumer.cli.options import (
     POSITIVE,
+    SPOTTER,
     add_device,
     add_fps,
-    add_sensitivity,
     add_settings,
+    add_spotter,
     read_settings,
-    real,
     require_web,
     whole,
 )
@@ -84,22 +84,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add("--record", metavar="PATH", help="write all frames and their times to a .mp4 or .mov")
     add("--overwrite", action="store_true", help="let --record replace a file")
-    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
-    add("--graph", metavar="NAME", help="AU graph, by name or file, instead of the network's own")
+    add_spotter(parser)
     add("--classify", action="store_true", help="label each expression by its motion")
     add(
         "--recognizer",
         metavar="NAME",
         help="recognizer by name or file of weights; it must read motion (default: graph-motion; "
         "implies --classify)",
-    )
-    add_sensitivity(parser)
-    add(
-        "--micro-max",
-        type=real("a number of seconds above 0", lambda x: x > 0),
-        dest="micro_max_s",
-        metavar="SECONDS",
-        help="longest micro-expression, for every spotter (default: as the spotter says)",
     )
     add_fps(parser)
     add_device(parser)
@@ -136,8 +127,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         settings=settings,
         overwrite=args.overwrite,
         **options_given(
-            args, *("model", "graph", "end", "fps", "device", "sensitivity", "micro_max_s"),
-            *("record", "workers"),
+            args, *SPOTTER, "end", "fps", "record", "workers"
         ),
     )  # fmt: skip
     with contextlib.ExitStack() as stack:

@@ -78,6 +78,26 @@ def add_sensitivity(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_spotter(parser: argparse.ArgumentParser) -> None:
+    """What spots: ``--model``, ``--graph``, ``--sensitivity`` and ``--micro-max``, as keywords of
+    `aumer.pipeline.Spotter`."""
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
+    add("--graph", metavar="NAME", help="AU graph, by name or file, instead of the network's own")
+    add_sensitivity(parser)
+    add(
+        "--micro-max",
+        type=real("a number of seconds above 0", lambda x: x > 0),
+        dest="micro_max_s",
+        metavar="SECONDS",
+        help="longest micro-expression, for every spotter (default: as the spotter says)",
+    )
+
+
+#: What `add_spotter` and `add_device` ask for, by keyword.
+SPOTTER = ("model", "graph", "device", "sensitivity", "micro_max_s")
+
+
 def add_abstain(parser: argparse.ArgumentParser) -> None:
     """``--abstain-below``, a shortcut to a setting like those of `add_settings`."""
     parser.add_argument(

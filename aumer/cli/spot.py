@@ -21,14 +21,14 @@ from aumer.cli.batch import (
 )
 from aumer.cli.console import Console
 from aumer.cli.options import (
+    SPOTTER,
     add_abstain,
     add_device,
     add_measuring,
-    add_sensitivity,
+    add_spotter,
     cache_folder,
     check_range,
     read_settings,
-    real,
 )
 from aumer.errors import EXIT_INTERRUPTED, AumerError, UsageError
 from aumer.foreign import shown
@@ -111,8 +111,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="skip videos whose results in the folder of -o were made by the same run",
     )
     add("--no-faces", action="store_true", help="leave faces out of pictures and pages")
-    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
-    add("--graph", metavar="NAME", help="AU graph, by name or file, instead of the network's own")
+    add_spotter(parser)
     add(
         "--classify",
         action="store_true",
@@ -137,14 +136,6 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add_device(parser)
     add_abstain(parser)
-    add_sensitivity(parser)
-    add(
-        "--micro-max",
-        type=real("a number of seconds above 0", lambda x: x > 0),
-        dest="micro_max_s",
-        metavar="SECONDS",
-        help="longest micro-expression, for every spotter (default: as the spotter says)",
-    )
     add_measuring(parser)
 
 
@@ -205,7 +196,7 @@ class _Run:
         )
         # Each worker of a cluster has its own cache, or all share the requested folder.
         self._cache = None if self._workers else cache_folder(args)
-        options = options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s")
+        options = options_given(args, *SPOTTER)
         self._options = {**options, "recognizer": recognizer, "aus": aus}
         # A manifest may request another face for some videos, which needs another tracker.
         self._spotters = {

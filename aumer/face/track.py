@@ -164,22 +164,6 @@ class FaceTracker:
         made._landmarkers.add(first)
         return made
 
-    def warm_up(self, image: ImageArray) -> None:
-        """Run detector and landmarker once, so that the first face need not wait.
-
-        Args:
-            image: an image of the expected size; it needs no face.
-        """
-        self._detect(image)
-        height, width = image.shape[:2]
-        side = min(height, width) / 2
-        middle = np.array([width, height, width, height]) / 2
-        box = np.asarray(middle + np.array([-1, -1, 1, 1]) * side / 2, np.float32)
-        landmarker = self._landmarkers.take()
-        for _ in range(2):  # the first call detects, the second carries
-            landmarker(image, box)
-        self._landmarkers.give_back(landmarker)
-
     def reset(self) -> None:
         """Forget everything; the next frame is the first of a video."""
         for track in self._tracks:

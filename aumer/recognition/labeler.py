@@ -95,14 +95,12 @@ class Labeler(Stage[Recognizer, Verdict]):
             return replace(verdict, flow_map=clip)
         return verdict
 
-    def judge_features(self, features: Features, moment: Moment) -> Verdict:
-        """The verdict on the motion of ROIs from onset to apex.
+    def check_motion(self) -> None:
+        """Complain of a recognizer that cannot judge by motion alone.
 
         Raises:
-            UsageError: the recognizer does not read motion, an ROI is missing in the features, or
-                there is no valid motion at that moment.
+            UsageError: what it reads.
         """
-        use_threads()
         recognizer = self.recognizer
         if "motion" not in recognizer.reads:
             what = "flow maps" if recognizer.reads[0] == "flow-map" else "sequences of frames"
@@ -111,6 +109,17 @@ class Labeler(Stage[Recognizer, Verdict]):
                 "hold; give the video that they were made from, or a recognizer with "
                 "predict_motion"
             )
+
+    def judge_features(self, features: Features, moment: Moment) -> Verdict:
+        """The verdict on the motion of ROIs from onset to apex.
+
+        Raises:
+            UsageError: the recognizer does not read motion, an ROI is missing in the features, or
+                there is no valid motion at that moment.
+        """
+        use_threads()
+        self.check_motion()
+        recognizer = self.recognizer
         moved = self.maker.motion_of(features, moment)
         verdict = self._verdict(
             recognizer.predict_motion(moved[None]),

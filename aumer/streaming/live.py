@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import asdict, replace
 from os import PathLike
@@ -163,21 +164,23 @@ class Live:
     def _steps(self) -> Generator[LiveStep, None, None]:
         due = -np.inf
         if self._by_clock:
-            info = self._frames.info
-            self._spotter.warm_up((info.width, info.height))
-        places = self._spotter.reached(
-            self._opened, keeps_s=self._decisions.keeps_s, workers=self._workers
-        )
-        for place in places:
-            assert place.frame is not None
-            summary, now = self.summary, place.frame.time_s
-            if not place.over:
-                summary.seconds = now
-                summary.analyzed += 1
-                summary.seen += place.face is not None
-            if place.over or (now >= due - 1e-6 and time.monotonic() >= self._again):
-                due = now + EVERY_S
-                yield self._decided(place)
+            self._spotter.warm_up()
+        # Closed here, whatever fails: elsewhere is another context.
+        with closing(
+            self._spotter.reached(
+                self._opened, keeps_s=self._decisions.keeps_s, workers=self._workers
+            )
+        ) as places:
+            for place in places:
+                assert place.frame is not None
+                summary, now = self.summary, place.frame.time_s
+                if not place.over:
+                    summary.seconds = now
+                    summary.analyzed += 1
+                    summary.seen += place.face is not None
+                if place.over or (now >= due - 1e-6 and time.monotonic() >= self._again):
+                    due = now + EVERY_S
+                    yield self._decided(place)
 
     def _decided(self, place: Reached) -> LiveStep:
         begin = time.monotonic()
@@ -292,10 +295,12 @@ def live(
         realtime: whether a source that is no camera goes on by the clock as one does, its frames
             dropped where there is no time for them; else it is read as fast as it is analyzed, and
             no frame is dropped.
-        recognizer: labels each expression by its motion, as of `spot` for features ("default" is
-            "graph-motion"): frames are not kept.
+        recognizer: labels each expression by its motion, as `spot` does for features ("default" is
+            "graph-motion"): frames are not kept. Of a video, `spot` looks at its frames again, and
+            may say otherwise.
         end: seconds after which to stop; None goes on until the source ends, or `Live.stop`.
-        record: a file, .mp4 or .mov, that gets all frames with their times, dropped ones too.
+        record: a file, .mp4 or .mov, that gets all frames with their times, dropped ones too; where
+            its disk is nearly full it ends, and the run goes on.
         overwrite: replace an existing file.
         model, graph, fps, face, device, sensitivity, micro_max_s, settings, workers: as of `spot`;
             one face is followed.
@@ -342,6 +347,7 @@ def live(
             "live spotting follows one face; say which: 'largest', 'left', 'right', or a number"
         )
     check_face(spotter.settings.face)
+    spotter.check_named()
     return Live(
         source,
         spotter,

@@ -17,8 +17,6 @@ from aumer.remote import Mirror, fetched, is_address, listed, plain_path, send
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra remote")
 
-from fsspec.implementations.memory import MemoryFileSystem
-
 
 @pytest.fixture(params=["memory", "s3"])
 def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -100,6 +98,8 @@ def test_a_bucket_that_is_not_there_is_not_made(
 ) -> None:
     """A name that is mistyped is said before the work, and makes no bucket at whoever pays."""
 
+    from fsspec.implementations.memory import MemoryFileSystem
+
     class Store(MemoryFileSystem):  # type: ignore[misc]
         """As stores are: what stands first in a place is a bucket, which writing would make."""
 
@@ -116,7 +116,7 @@ def test_a_bucket_that_is_not_there_is_not_made(
     Store().mkdir("there")
     send(videos / "text.mp4", "store://there/a/x.mp4")
     assert listed("store://there", recursive=True) == ("store://there/a/x.mp4",)
-    with pytest.raises(UsageError, match="cannot write store://their/x.mp4: there is no such"):
+    with pytest.raises(UsageError, match=r"cannot write store://their/x\.mp4: there is no such"):
         send(videos / "text.mp4", "store://their/x.mp4")
     ran = run(f"spot {videos}/still.avi -o store://their/out/x.json")
     assert ran.code == 2 and "cannot write store://their/out: there is no such" in ran.err

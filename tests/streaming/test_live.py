@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from functools import lru_cache
@@ -15,9 +16,7 @@ import pytest
 import aumer
 from aumer.config import load_settings
 from aumer.errors import UsageError, VideoError
-from aumer.face.backend import CheckedLandmarker
 from aumer.motion.analysis import analyze, reached
-from aumer.pipeline import Spotter
 from aumer.testing.moving_face import brow_raise, film, smile
 from aumer.video import ArraySource, VideoReader, open_video
 from aumer.video.played import Played
@@ -207,40 +206,25 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(
 
 
 def test_a_source_that_hangs_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    go = threading.Event()
+    go, seen = threading.Event(), []
 
     class Hanging(ArraySource):
         def frames(self) -> Any:
             for k, one in enumerate(super().frames()):
-                if k == 20:
-                    go.wait(20.0)
+                if k == 20:  # all before it wait to be analyzed by now, or are
+                    threading.Timer(0.2, run.stop).start()
+                    go.wait(60.0)
                 yield one
 
     images = performance()[:40]
     monkeypatch.setattr("aumer.streaming.live.open_source", lambda *_: Hanging(images, 30.0))
     run = aumer.live(images, fps=30, model="rules")
-    threading.Timer(1.0, run.stop).start()
-    threading.Timer(2.0, go.set).start()
-    begin = time.monotonic()
-    list(run)
+    for _ in run.steps():
+        seen.append(go.is_set())
+        if len(seen) > 1 and run.summary.analyzed == 20:
+            threading.Timer(0.5, go.set).start()  # which closing waits for, a while
     assert run.summary.analyzed == 20
-    assert time.monotonic() - begin < 15.0
-
-
-def test_warming_up_reads_the_networks_that_the_first_face_needs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[tuple[int, ...]] = []
-    look = CheckedLandmarker.__call__
-
-    def noted(self: CheckedLandmarker, image: Any, box: Any) -> Any:
-        asked.append(image.shape)
-        return look(self, image, box)
-
-    monkeypatch.setattr(CheckedLandmarker, "__call__", noted)
-    with Spotter(model="rules") as spotter:
-        spotter.warm_up((320, 240))
-    assert asked and set(asked) == {(240, 320, 3)}
+    assert seen and not any(seen), "the run was over while the source hung"
 
 
 @pytest.mark.parametrize(
@@ -252,6 +236,7 @@ def test_warming_up_reads_the_networks_that_the_first_face_needs(
         ({"face": "all"}, "follows one face"),
         ({"workers": 0}, "workers"),
         ({"model": "none"}, "none"),
+        ({"recognizer": "graph"}, "reads flow maps"),
         ({"settings": {"rules": {"noise_window_s": 0.0}}}, "noise_window_s=0"),
         ({"fps": None}, "fps"),
     ],
@@ -263,6 +248,20 @@ def test_what_is_refused_at_once(
     with pytest.raises(UsageError, match=message):
         aumer.live(np.zeros((3, 32, 32, 3), np.uint8), **{"fps": 30, **options})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_what_fails_on_the_way_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise UsageError("the spotter gives up")
+
+    monkeypatch.setattr("aumer.streaming.decisions.Decisions.step", fail)
+    before = threading.active_count()
+    with pytest.raises(UsageError, match="gives up") as error:
+        list(aumer.live(performance()[:30], fps=30, model="rules"))
+    del error
+    gc.collect()
+    assert threading.active_count() == before
 
 
 def test_no_such_source() -> None:

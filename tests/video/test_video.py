@@ -784,13 +784,11 @@ def test_a_camera_that_hangs_is_asked_about_and_can_be_left(
     monkeypatch.setattr("aumer.video.reader._SILENT_S", 0.05)
     camera = HangingCamera(6)
     reader = live(camera, queue_size=1000)
-    threading.Timer(0.5, reader.end).start()
     frames = iter(reader)
     assert len([next(frames) for _ in range(5)]) == 5
-    begin = time.monotonic()
+    threading.Timer(0.5, reader.end).start()
     threading.Timer(1.0, camera.go.set).start()  # which closing waits for, a while
-    assert list(frames) == []
-    assert time.monotonic() - begin < 5.0
+    assert list(frames) == [], "what it gives later is not read"
     (line,) = said(caplog)
     assert "camera 0 has given no frame for 0.05 s" in line
 

@@ -131,12 +131,11 @@ def test_a_video_that_came_out_damaged_is_no_bug_of_ours(
         set_times(path, times)
 
     monkeypatch.setattr(writer, "set_times", cut)
-    with (
-        pytest.raises(UsageError, match=r"came out damaged .*disk is full"),
-        VideoFile(tmp_path / "x.mp4", fps=30, size=(64, 48)) as file,
-    ):
-        for k, frame in enumerate(pictures(8)):
-            file.write(frame, k / 30)
+    file = VideoFile(tmp_path / "x.mp4", fps=30, size=(64, 48))
+    for k, frame in enumerate(pictures(8)):
+        file.write(frame, k / 30)
+    with pytest.raises(UsageError, match=r"came out damaged .*disk is full"), file:
+        pass
     assert not list(tmp_path.iterdir())
 
 
