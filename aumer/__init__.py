@@ -1,11 +1,12 @@
 """aumer finds facial micro- and macro-expressions in long videos.
 
-``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score, and
-``aumer.live(0)`` tells them while a camera runs. ``aumer.classify("clip.mp4")`` names one, and
-``aumer.features("interview.mp4")`` measures motion.
-``aumer.evaluate("predictions.csv", "truth.csv")`` scores, ``aumer.train("my_videos", "table.csv",
-out="runs/mine")`` makes weights, and ``aumer.simulate_features`` and ``aumer.simulate_films`` make
-data whose expressions are known exactly. ``aumer.register`` adds parts of your own.
+``aumer.spot("interview.mp4")`` returns the onset, apex and offset of each expression, with its kind
+and score; ``aumer.live(0)`` reports expressions while a camera runs. ``aumer.classify("clip.mp4")``
+names one expression, and ``aumer.features("interview.mp4")`` measures the motion of the face.
+``aumer.evaluate("predictions.csv", "truth.csv")`` scores predictions, ``aumer.train("my_videos",
+"table.csv", out="runs/mine")`` trains weights, and ``aumer.simulate_features`` and
+``aumer.simulate_films`` make data whose expressions are known exactly. ``aumer.register`` adds your
+own parts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if sys.version_info < (3, 10):  # noqa: UP036
         "(. .venv/bin/activate), and install aumer in it"
     )
 
-# Everything here is imported on first use: `import aumer` costs milliseconds, and no torch.
+# Everything here is imported on first use: `import aumer` takes milliseconds and loads no torch.
 _WHERE = {
     "spot": "aumer.pipeline",
     "live": "aumer.streaming.live",

@@ -1,6 +1,6 @@
 """Where the files that ship with aumer lie: settings (`configs`) and graphs (`au_priors`).
 
-A wheel carries them inside the package; a checkout (`pip install -e .`) has them beside it.
+In a wheel they lie inside the package; in a checkout (`pip install -e .`) beside it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ def data_dir(name: str) -> Path:
     """The folder of shipped files called `name`.
 
     Raises:
-        FileNotFoundError: neither the package nor the checkout has it; the message says where it
-            was looked for.
+        FileNotFoundError: neither the package nor the checkout has it; the message lists where it
+            was searched.
     """
     places = [_PACKAGE / "_shipped" / name]
-    # Without this check a wheel with a hole would fall on some other package's `configs`.
+    # Without this check an incomplete wheel would read the `configs` of some other package.
     if (_PACKAGE.parent / "pyproject.toml").is_file():
         places.append(_PACKAGE.parent / name)
     for folder in places:

@@ -1,4 +1,4 @@
-"""A clear message, for one release, to who imports a name from where it was."""
+"""A clear message, for one release, to anyone who imports a name from its old module."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NoReturn
 
 
 def moved(module: str, names: Mapping[str, str]) -> Callable[[str], NoReturn]:
-    """The ``__getattr__`` of a module of which these names are gone: where each of them is now."""
+    """The ``__getattr__`` of a module that these names have left: tells where each is now."""
 
     def get(name: str) -> NoReturn:
-        if name not in names:  # as the import system asks for names of its own
+        if name not in names:  # the import system looks up names such as __path__
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         raise ImportError(f"{module}.{name} is no more: see {names[name]}")
 

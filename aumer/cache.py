@@ -1,9 +1,9 @@
-"""Where features are kept between runs, so that a video is analyzed once.
+"""The feature cache: features are stored between runs, so that a video is analyzed once.
 
-Chunks are written as they finish, so an interrupted run goes on where it stopped; a finished one
-leaves one `.npz`. The key names content, settings and versions (`analysis.cache_key`): another
-setting is another file, and nothing stale can be read. A file says what it holds, so that one that
-was swapped, or lacks an array, is made anew.
+Chunks are written as they finish, so an interrupted run continues where it stopped; a finished run
+leaves one `.npz`. The key covers content, settings and versions (`analysis.cache_key`): other
+settings give another file, so stale features are never read. Each file names its key and its
+arrays; one that was swapped or lacks an array is computed again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = logging.getLogger("aumer")
 
 
 def default_folder() -> Path:
-    """``$AUMER_CACHE``, or the user's cache folder as the platform has it."""
+    """``$AUMER_CACHE``, or the platform's cache folder of the user."""
     if os.environ.get("AUMER_CACHE"):
         return expanded(os.environ["AUMER_CACHE"])
     if sys.platform == "darwin":
@@ -48,16 +48,16 @@ def default_folder() -> Path:
 
 
 class FeatureCache:
-    """The features of one key: chunks while they are being made, one whole file afterward.
+    """The features of one key: chunks while they are computed, one whole file afterward.
 
-    A folder makes the next run fast and never fails this one: what cannot be written there is
-    only not kept (one line of the log says so), and what another run removes this one has for
-    itself: in memory, or in a file of its own where that would be much (`_Held`).
+    The cache never makes a run fail: what cannot be written to the folder is not cached (one line
+    of the log says so), and what another run deletes is also held by this one, in memory or, where
+    that would be much, in a file of its own (`_Held`).
 
     Args:
-        folder: created when the first chunk is written. `None` keeps nothing beyond the run.
-        key: names what is kept; `None` for what has no name by which it could be told from
-            something else, and is kept for the run alone.
+        folder: created when the first chunk is written. `None` stores nothing beyond the run.
+        key: names what is cached; `None` for what cannot be identified, which is held during this
+            run only.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, key: str | None) -> None:
@@ -68,24 +68,24 @@ class FeatureCache:
         self._whole: Arrays | None = None
 
     def whole(self) -> Arrays | None:
-        """The finished features, or `None`; once they were there, they stay for this object."""
+        """The finished features, or `None`. Once read, this object holds them."""
         if self._folder is not None and self._whole is None:
             self._whole = _read(self._folder / f"{self._key}.npz", self._label("whole"))
             if self._whole is not None:
-                self._drop_chunks()  # of a run that was slower, or that was killed as it finished
+                self._drop_chunks()  # left by a slower run, or by one killed as it finished
         return self._whole
 
     def finish(self, arrays: Arrays) -> None:
-        """Keep the finished features and drop the chunks they were made of."""
+        """Store the finished features and delete the chunks that they were made of."""
         if self._folder is None:
             return
         self._whole = None
-        # Under the chunks first: there a run that is killed leaves nothing that stays for ever.
+        # Written among the chunks first, where what a killed run leaves is removed later.
         made, target = self._chunks / "whole.npz", self._folder / f"{self._key}.npz"
         if self._write(made, arrays, "whole"):
             try:
                 made.replace(target)
-            except FileNotFoundError:  # another run finished the same
+            except FileNotFoundError:  # another run finished the same features
                 pass
             except OSError as error:
                 self._not_kept(error)
@@ -93,7 +93,7 @@ class FeatureCache:
             self._drop_chunks()
 
     def chunks(self) -> int:
-        """How many chunks, counted from the first, are whole; `get` has them from now on."""
+        """How many chunks, counted from the first, are complete; `get` returns them from now on."""
         count = 0
         while self._folder is not None:
             found = _read(self._chunk(count), self._label(count))
@@ -104,9 +104,9 @@ class FeatureCache:
         return count
 
     def put(self, number: int, arrays: Arrays, state: Arrays | None = None) -> None:
-        """Keep a finished chunk, and what it takes to go on from there.
+        """Store a finished chunk, and the state needed to continue after it.
 
-        `get` has the state of the last chunk alone: no run goes on from an earlier one.
+        `get` returns the state of the last chunk only: no run continues from an earlier one.
         """
         self._held.put(number, arrays)
         self._last = number, state or {}
@@ -114,7 +114,7 @@ class FeatureCache:
             self._write(self._chunk(number), {**arrays, **(state or {})}, number)
 
     def get(self, number: int) -> Arrays:
-        """A chunk that was put, or that `chunks` counted."""
+        """A chunk that was stored by `put` or counted by `chunks`."""
         last, state = self._last
         return {**self._held.get(number), **(state if number == last else {})}
 
@@ -130,11 +130,11 @@ class FeatureCache:
         shutil.rmtree(self._chunks, ignore_errors=True)
 
     def _label(self, part: int | str) -> str:
-        """What a file says that it holds."""
+        """The label inside a file: what it holds."""
         return f"{self._key}/{part}"
 
     def _write(self, path: Path, arrays: Arrays, part: int | str) -> bool:
-        """Whether the file was written."""
+        """Write the file; returns whether that succeeded."""
         names = json.dumps([self._label(part), sorted(arrays)])
 
         def save(file: IO[bytes]) -> None:
@@ -148,8 +148,9 @@ class FeatureCache:
             return True
         except (OSError, UsageError, ValueError) as error:  # the last is zipfile's, of a full disk
             with contextlib.suppress(OSError):
-                path.parent.rmdir()  # where nothing is in it
-            # A run that finished the same takes the folder away, and this is not needed any more.
+                path.parent.rmdir()  # only if it is empty
+            # Another run finished the same features and removed the folder: nothing is left to
+            # write.
             if self.whole() is None:
                 self._not_kept(error)
             return False
@@ -172,12 +173,12 @@ _IN_MEMORY = 32_000_000
 class _Held:
     """The chunks of a run: in memory, and from `_IN_MEMORY` on in a file without a name.
 
-    So a film of ten hours needs no more memory while it is analyzed than one of an hour. Of such a
-    file nothing is left, however the run ends. Where none can be had, memory holds the rest, too.
+    So a film of ten hours needs no more memory during analysis than one of an hour. Nothing is left
+    of such a file, however the run ends. If none can be made, memory holds the rest, too.
 
     Args:
-        folder: where the file is made; by default, and where that fails, where the system has
-            temporary files.
+        folder: where the file is made; by default, and if that fails, the system's temporary
+            folder.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -205,7 +206,7 @@ class _Held:
             return dict(found)
 
     def _spilled(self, number: int, arrays: Arrays) -> bool:
-        """Whether the file has it."""
+        """Move a chunk to the file; returns whether that succeeded."""
         made = io.BytesIO()
         write: Callable[..., None] = np.savez
         write(made, **arrays)
@@ -224,15 +225,15 @@ class _Held:
         return True
 
 
-#: Bytes from which on `parked` takes an array out of memory.
+#: From this many bytes on `parked` moves an array out of memory.
 _WORTH_PARKING = 64_000_000
 
 
 def parked(array: npt.NDArray[Any], folder: str | os.PathLike[str] | None = None) -> Any:
-    """The same array, read-only, in a file without a name where it is so large that it counts.
+    """The same array, read-only; a large one is moved to a memory-mapped file without a name.
 
-    It takes part in the process's memory only where it is read; `rested` ends that again. Where no
-    such file can be had the array is given back as it is.
+    It occupies memory only where it is read; `rested` frees that again. If no such file can be
+    made, the array is returned as it is.
 
     Args:
         folder: as for chunks.
@@ -251,7 +252,7 @@ def parked(array: npt.NDArray[Any], folder: str | os.PathLike[str] | None = None
 
 
 def rested(array: npt.NDArray[Any]) -> None:
-    """Let go of the memory that reading a `parked` array has taken; of others nothing happens."""
+    """Free the memory that reading a `parked` array has taken; does nothing for other arrays."""
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
@@ -262,22 +263,24 @@ def rested(array: npt.NDArray[Any]) -> None:
 
 
 def _nameless(folder: Path | None) -> IO[bytes]:
-    """A file of which nothing is left, however the run ends: in the folder, or where the system has
-    temporary files."""
+    """A temporary file of which nothing is left, however the run ends: in the folder, or in the
+    system's temporary folder.
+    """
     with contextlib.suppress(OSError):
         return tempfile.TemporaryFile(dir=folder)
     return tempfile.TemporaryFile()
 
 
-#: The entry of a file that says what it holds: its label, and the names of its arrays.
+#: The entry of a file that describes it: its label and the names of its arrays.
 _HOLDS = "__holds__"
-#: Folders of which it was said that nothing can be kept there.
+#: Folders for which the log already says that nothing can be cached there.
 _told: set[str] = set()
 
 
 def _read(path: Path, label: str) -> Arrays | None:
-    """The arrays of a file, or `None` where it is absent, damaged, or says that it is another's;
-    then it is made anew."""
+    """The arrays of a file, or `None` if it is absent, damaged or has another label; then they are
+    computed again.
+    """
     try:
         found = read_arrays(path, "features")
         holds = json.loads(str(found.pop(_HOLDS)))

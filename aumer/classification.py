@@ -56,36 +56,34 @@ def classify(
     settings: SettingsLike = None,
     workers: int | None = None,
 ) -> Prediction:
-    """Which class one expression is of, by its motion from onset to apex.
+    """Classify one expression by its motion from onset to apex.
 
     Args:
         clip: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB; or `Features`, for a
             recognizer that reads the motion of ROIs alone.
         model: a shipped recognizer by name, the path of a recognizer's weights (`aumer train`
-            writes them), or an object of `aumer.recognition.interface.Recognizer`, whatever it
-            reads of a clip. Its classes are the labels.
-            The default is "graph", and of features "graph-motion".
-        aus: whether action units are read, too, by the reader that ships; or another one, by name,
-            as the path of its weights, or an object of
-            `aumer.recognition.action_units.AUReader`. Features hold no flow map, and none are read
-            off them.
-        onset, offset: frames (0-based); by default the first and the last with a face.
-        apex: a frame, or how it is to be found: as it was for the recognizer's own clips
-            (`Recognizer.apex`, the default), "rise-and-fall", "flow-peak",
-            "both-ends", "roi-difference", "midpoint", or a registered way; see
-            `aumer.recognition.apex`.
+            writes them), or an `aumer.recognition.interface.Recognizer`, whatever it reads from a
+            clip. Its classes are the labels. The default is "graph", and for features
+            "graph-motion".
+        aus: True also reads action units, with the AU reader that ships; or another reader: its
+            name, the path of its weights, or an `aumer.recognition.action_units.AUReader`. Not
+            possible for features, which hold no flow map.
+        onset, offset: frames (0-based); by default the first and the last frame with a face.
+        apex: a frame, or how to find it: as for the clips that the recognizer was trained on
+            (`Recognizer.apex`, the default), "rise-and-fall", "flow-peak", "both-ends",
+            "roi-difference", "midpoint", or a registered way; see `aumer.recognition.apex`.
         fps: frames per second; needed for folders and arrays.
         device: as in `spot`.
         cache, progress, settings, workers: as in `spot`.
 
     Returns:
-        A prediction. Its label is `None` and its outcome "no expression", all classes being equally
-        probable, where nothing moves more from onset to apex than that face does at rest: by five
-        standard deviations of its noise, as the frames that were read show it, or by two fifths of
-        the setting rules.min_height, whichever is more; in less than some 5 s the latter. Its
-        outcome is "uncertain" where the most probable class is less probable than the setting
-        classify.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
-        hundred of those the recognizer learned from.
+        A prediction. Its label is `None`, its outcome "no expression" and all classes are equally
+        probable if nothing moves more from onset to apex than that face does at rest: the threshold
+        is five standard deviations of its noise, as the frames that were read show it, or two
+        fifths of the setting rules.min_height, whichever is more; in less than about 5 s of frames
+        the latter. Its outcome is "uncertain" if the most probable class is less probable than the
+        setting classify.abstain_below. Its `doubt` says so, and also if a clip is less like those
+        that the recognizer was trained on than 99 of 100 of these.
 
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
@@ -164,7 +162,7 @@ def _classified(
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeler.maker.margin)
         way = labeler.recognizer.apex
-        if apex is None and way != apexes.DEFAULT:  # which reads no pictures to be kept
+        if apex is None and way != apexes.DEFAULT:  # which needs no stored pictures
             apex = way
         kept = labeler.maker.keeper(onset, apex, offset, maps=reading is not None)
         with telling(progress) as tell:
@@ -243,12 +241,13 @@ def _classified(
     )
 
 
-#: A face that is still this far away at the offset, of its way at the apex, has not come back.
+#: If at the offset this share of the movement at the apex is still left, the face has not come
+#: back.
 _BACK = 0.75
 
 
 def _away(features: Features, settings: Settings, span: tuple[int, int, int]) -> str | None:
-    """The doubt of an expression that does not end where it began: which of the two is rest?"""
+    """A doubt, if the expression does not end where it began: which of the two is rest?"""
     onset, apex, offset = span
     there, left = noise.moved(features, settings.rules, [(onset, apex), (onset, offset)])
     if there is None or left is None or left < _BACK * there:
@@ -260,7 +259,7 @@ def _away(features: Features, settings: Settings, span: tuple[int, int, int]) ->
 
 
 def _ends(frames: IntArray, onset: int | None, offset: int | None) -> tuple[int, int]:
-    """Onset and offset as given, or the first and the last of `frames`."""
+    """The given onset and offset, or the first and the last of `frames`."""
     if not len(frames):
         raise UsageError("the features must have two frames or more; found none")
     first = int(frames[0]) if onset is None else onset
@@ -280,7 +279,7 @@ def _apex(
     features: Features,
     pictures: Callable[[], apexes.Pictures] | None,
 ) -> int:
-    """The apex's frame, given or found; after the onset and not after the offset."""
+    """The frame of the apex, given or found; later than the onset and at most the offset."""
     way = apex if isinstance(apex, str) else apexes.DEFAULT
     apexes.check(way)
     if apex is not None and not isinstance(apex, str):

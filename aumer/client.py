@@ -1,4 +1,4 @@
-"""A client of `aumer serve`, of the standard library alone.
+"""A client of `aumer serve` that needs only the standard library.
 
 >>> client = Client("http://127.0.0.1:8000")  # doctest: +SKIP
 >>> job = client.submit("interview.mp4", face="left")  # doctest: +SKIP
@@ -48,11 +48,11 @@ _ENDED = ("done", "failed", "canceled")
 
 
 class ServiceError(AumerError):
-    """The service is not there, or refuses for a reason of its own.
+    """The service does not answer, or refuses for a reason that is not one of aumer's errors.
 
     Attributes:
-        status: of HTTP; 0 where nobody answered.
-        problem: what it said, see ``/openapi.json``.
+        status: of HTTP; 0 if nothing answered.
+        problem: the body of the answer, see ``/openapi.json``.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class ServiceError(AumerError):
 
 
 class Client:
-    """Speaks with a service.
+    """A connection to a service.
 
     Args:
         address: such as ``http://127.0.0.1:8000``.
-        token: that it asks for; by default ``$AUMER_TOKEN``.
-        timeout_s: how long an answer may take to begin, or to go on.
+        token: the secret of the service; by default ``$AUMER_TOKEN``.
+        timeout_s: longest wait for an answer to begin, or to continue.
     """
 
     def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
@@ -90,19 +90,19 @@ class Client:
         self._timeout = timeout_s
 
     def about(self) -> dict[str, Any]:
-        """Version, limits, jobs, formats, and what the service keeps of people."""
+        """Version, limits, jobs, formats, and which data of people the service stores."""
         return self._object("GET", "/v1/service")
 
     def submit(self, video: str | os.PathLike[str], **options: Any) -> RemoteJob:
         """Upload a video.
 
         Args:
-            options: of `aumer.spot`; and ``formats`` and ``faces``, see docs/service.md.
+            options: those of `aumer.spot`, and ``formats`` and ``faces``; see docs/service.md.
 
         Raises:
-            VideoError: the file cannot be read, or is no video that is taken.
+            VideoError: the file cannot be read, or the service does not accept it as a video.
             UsageError: an option cannot be used, or the file is too large.
-            ServiceError: the queue is full, the token is wrong, nobody is there, ...
+            ServiceError: the queue is full, the token is wrong, nothing answers, ...
         """
         path = as_path("video", video)
         name, text = quote(os.fsencode(path.name)), quote(_json_text(options))
@@ -119,7 +119,7 @@ class Client:
             return RemoteJob(self, self._object("POST", where, body, head))
 
     def submit_path(self, path: str | os.PathLike[str], **options: Any) -> RemoteJob:
-        """A video that lies where the service can read it; see `submit`."""
+        """Submit a video that the service can read at this path; see `submit`."""
         asked = {"path": str(as_path("path", path)), "options": options}
         head = {"Content-Type": "application/json"}
         return RemoteJob(self, self._object("POST", "/v1/jobs", _json_text(asked).encode(), head))
@@ -155,7 +155,7 @@ class Client:
         except (OSError, UnicodeError) as error:  # of a name that can be no machine's
             raise self._nobody(error) from error
         try:
-            # A service that refuses an upload answers before it has come: the answer is read.
+            # A service that refuses an upload answers before the upload ends; that answer is read.
             broken: OSError | None = None
             try:
                 connection.request(method, f"{self._base}{path}", body, given)
@@ -186,7 +186,7 @@ class RemoteJob:
     """A job of a service.
 
     Attributes:
-        about: what the service said last: state, frames, options, results, problem, ...
+        about: the latest answer of the service: state, frames, options, results, problem, ...
     """
 
     def __init__(self, client: Client, about: dict[str, Any]) -> None:
@@ -194,21 +194,21 @@ class RemoteJob:
 
     @property
     def id(self) -> str:
-        """Of the job; whoever has it has the job."""
+        """The job's id. Whoever knows it has access to the job."""
         return str(self.about["id"])
 
     @property
     def state(self) -> str:
-        """``queued``, ``running``, ``done``, ``failed`` or ``canceled``, when last asked."""
+        """``queued``, ``running``, ``done``, ``failed`` or ``canceled``, by the latest answer."""
         return str(self.about["state"])
 
     def refresh(self) -> RemoteJob:
-        """Ask again; returns itself."""
+        """Ask the service for the present state; returns itself."""
         self.about = self._client._object("GET", self._path())
         return self
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What the service says at every change, until the job has ended or was removed.
+        """The service's report at every change, until the job has ended or was removed.
 
         Raises:
             ServiceError: the service has ended before the job; ask again once it is back.
@@ -231,8 +231,8 @@ class RemoteJob:
         """Wait until the job is done; returns itself.
 
         Raises:
-            AumerError: it failed: the error that `aumer.spot` would have raised.
-            ServiceError: it was canceled or removed, or the time is over.
+            AumerError: it failed; the error is the one that `aumer.spot` would have raised.
+            ServiceError: it was canceled or deleted, or `timeout_s` has passed.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         pause = 0.05
@@ -252,7 +252,7 @@ class RemoteJob:
 
         Args:
             suffix: a format, such as "csv".
-            number: which result, from 1, where every face has its own.
+            number: which result, from 1, if each face has its own.
 
         Raises:
             ServiceError: there is none.
@@ -265,23 +265,23 @@ class RemoteJob:
     def save(
         self, path: str | os.PathLike[str], *, number: int | None = None, overwrite: bool = False
     ) -> None:
-        """Write a result's file; the suffix says which format."""
+        """Write a result to a file in the format of its suffix."""
         found = self.read(Path(path).suffix[1:].lower(), number=number)
         atomic_write(path, found, overwrite=overwrite)
 
     def result(self, *, number: int | None = None) -> SpotResult:
-        """The result; here numpy is loaded."""
+        """The result as an object. This loads numpy."""
         from aumer.results import SpotResult
 
         return SpotResult.from_json(self.read("json", number=number).decode())
 
     def cancel(self) -> RemoteJob:
-        """End the job; returns itself."""
+        """Cancel the job; returns itself."""
         self.about = self._client._object("POST", self._path("/cancel"), b"")
         return self
 
     def delete(self) -> None:
-        """Remove the job and all that the service keeps of it."""
+        """Delete the job and everything that the service stores of it."""
         with self._client._answer("DELETE", self._path()):
             pass
 

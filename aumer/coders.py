@@ -1,4 +1,4 @@
-"""How far two coders of one video agree, by their files."""
+"""Agreement of two coders of one video, from their files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aumer.results.annotations import (
 from aumer.types import TimeArray
 from aumer.video import content_digest
 
-#: Frames that two files can be compared over.
+#: Most frames over which two files can be compared.
 _MOST = 10_000_000
 
 
@@ -35,24 +35,24 @@ def agreement(
     end: float | None = None,
     iou: float = 0.5,
 ) -> dict[str, frames.Agreement]:
-    """How far two coders of one video agree, or a coder and a result.
+    """Agreement of two coders of one video, or of a coder and a result.
 
     Args:
         first, second: annotations of any format, or results.
-        video: whose frames and length are meant; a folder of images with its `fps`.
-        fps, end: in place of the video: frames per second, and its length in seconds. Files of
-            `aumer view` know both.
-        iou: the overlap from which two intervals are of one expression.
+        video: gives frames and length; a folder of images needs `fps`.
+        fps, end: instead of the video: frames per second, and its length in seconds. Files of
+            `aumer view` hold both.
+        iou: least intersection over union of two intervals that count as one expression.
 
     Returns:
         ``all``, ``micro`` and ``macro``: Cohen's kappa over the frames, counts of intervals with
-        F1, and by how many seconds onsets and offsets of matched ones differ; see
+        F1, and the differences of matched onsets and offsets in seconds; see
         `aumer.evaluation.agreement.Agreement`.
 
     Raises:
-        UsageError: a file cannot be read; the two are of different editions of the video, or of
-            another one than `video`; frames and length are not known; or `fps` is given without
-            `end`, or `end` beside a video.
+        UsageError: a file cannot be read; the two files belong to different versions of the video,
+            or not to `video`; frames and length are not known; `fps` is given without `end`; or
+            `end` together with a video.
         VideoError: the video cannot be read.
 
     Example:
@@ -129,7 +129,7 @@ def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> 
             "neither file says how many frames its video has, and kappa needs that number",
             fixes=("give the `video`", "give `fps` and `end`"),
         )
-    # What was saved says the very times of its frames; between them the rate may vary.
+    # A saved result holds the exact times of its frames; the frame rate may vary.
     seconds = {0: 0.0, known.frames - 1: known.duration_s}
     for e in (e for file in read if file.frames for e in file.expressions):
         ends = ((e.onset, e.onset_s), (e.apex, e.apex_s), (e.offset, e.offset_s))

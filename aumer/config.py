@@ -1,7 +1,7 @@
 """Settings: frozen dataclasses read from TOML by a strict loader.
 
-The values live in ``configs/default.toml`` alone, each beside its reason; the classes here say what
-there is, of which type and in which range. Precedence: default file < user's file < overrides.
+All values stand in ``configs/default.toml``, each with its reason; the classes here define names,
+types and ranges. Precedence: default file < user's file < overrides.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 from aumer.strict import ALSO, Layer, layered, nested, preset, read_toml, require, within
 
-#: Which face is followed, but for its number.
+#: Ways to choose the face, other than by its number.
 FOLLOW = ("largest", "left", "right", "all")
-#: A number that is written in one way only, as it goes into cache keys.
+#: A number with one spelling only, since it goes into cache keys.
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -29,15 +29,15 @@ class FaceSettings:
     """Detection and landmarks.
 
     Attributes:
-        detector, landmarker: back ends by name.
-        carry: landmarks are found on key frames and carried by flow between them; false finds them
-            anew on every frame.
+        detector, landmarker: names of back ends.
+        carry: true: landmarks are detected on key frames and carried by flow between them; false:
+            they are detected on every frame.
         follow: which face: "largest" (of the first frame that shows any), "left", "right" (as the
-            picture shows them), a number (2 is the second face that appeared; kept as text), or
+            picture shows them), a number (2 is the second face that appeared; stored as text), or
             "all".
-        min_eye_distance: px between the outer eye corners below which a face is not usable.
-        restart_s: seconds of video that are kept together; an interrupted run goes on after the
-            last whole piece.
+        min_eye_distance: smallest distance of the outer eye corners of a usable face, in px.
+        restart_s: seconds of video in one cached chunk; an interrupted run continues after the last
+            complete chunk.
     """
 
     detector: str
@@ -48,7 +48,7 @@ class FaceSettings:
     restart_s: float
 
     def __post_init__(self) -> None:
-        follow: object = self.follow  # callers may give the number itself
+        follow: object = self.follow  # callers may pass an int
         if not isinstance(follow, bool) and isinstance(follow, Integral):
             follow = str(follow)
             object.__setattr__(self, "follow", follow)
@@ -62,38 +62,38 @@ class FaceSettings:
         within("face.restart_s", self.restart_s, 1, DAY_S, "seconds")
 
 
-#: How sensitive the rules are, by name; a number is false alarms a minute of rest.
+#: Named sensitivities; a number means false alarms per minute of rest.
 SENSITIVITIES = ("low", "normal", "high")
 
-#: The longest that any time in settings may be; seconds.
+#: Upper limit of every duration in settings; seconds.
 DAY_S = 86_400.0
 
-#: How the motion of ROIs is measured: by windows that are looked for (ours, `aumer.motion.windows`;
-#: the same by torch, for a GPU), from dense flow on aligned crops with MDMO (`aumer.motion.dense`),
+#: How the motion of ROIs is measured: by matching windows (aumer's method, `aumer.motion.windows`;
+#: also with torch, for a GPU), from dense flow on aligned crops with MDMO (`aumer.motion.dense`),
 #: or as AUW-GCN's authors did (`aumer.motion.published`).
 PRESETS = ("windows", "windows-torch", "flow", "published")
-#: Those that read dense flow.
+#: The presets that read dense flow.
 DENSE = ("flow", "published")
 
 
 @dataclass(frozen=True)
 class MotionSettings:
-    """From faces to features. Lengths are in px of the canonical crop.
+    """Measurement of motion. Lengths are in px of the canonical crop.
 
     Attributes:
         preset: how ROIs' motion is measured, one of `PRESETS`.
-        flow: dense optical flow by name, for all presets but "windows", and for recognizers' maps.
-            Given without a preset it asks for "flow".
+        flow: name of a dense optical flow, for all presets but "windows" and for recognizers' flow
+            maps. Given without a preset it selects the preset "flow".
         rate: analysis rate, rows per second, whatever the video's frame rate.
         crop: side of the square canonical crop; the outer eye corners lie crop / 2 apart.
-        rois: which ROIs, as `aumer.graph.rois.roi_set` reads it: the name of a set, or landmarks by
-            index or name with blanks between.
-        roi_radius: an ROI of dense flow is the square of 2 roi_radius + 1 px round its landmark.
-        max_gap_s: no motion is measured between frames further apart than this.
+        rois: which ROIs, as `aumer.graph.rois.roi_set` reads it: the name of a set, or indices or
+            names of landmarks, separated by blanks.
+        roi_radius: with dense flow an ROI is the square of 2 roi_radius + 1 px around its landmark.
+        max_gap_s: no motion is measured between frames that are further apart; seconds.
         max_head_residual: median misfit (px) of the head-motion fit above which two frames do not
             show the same face (a cut, a lost landmark) and the row is invalid.
-        published_8bit: pass the flow through 8-bit images of +-10 px, as AUW-GCN's authors did; of
-            the preset "published" alone. True without a preset asks for that one.
+        published_8bit: pass the flow through 8-bit images of +-10 px, as AUW-GCN's authors did;
+            only for the preset "published", which True selects if no preset is given.
     """
 
     preset: str
@@ -129,16 +129,16 @@ class MotionSettings:
 
 @dataclass(frozen=True)
 class RuleSettings:
-    """The rule-based spotter; `aumer.spotting.rules` says what each constant does.
+    """Constants of the rule-based spotter; `aumer.spotting.rules` explains each.
 
     Times are in seconds, lengths in outer-eye distances (the crop's half side).
 
     Attributes:
-        sensitivity: one of `SENSITIVITIES`, or the false alarms a minute of rest that are put up
-            with (kept as text); `aumer.spotting.noise` says what was measured of them, and how
-            many can be asked for.
-        noise_window_s, lookahead_s: how much of a movement's past, and how much of what follows,
-            says what its noise is; a window of 0 is the whole of an unbroken run.
+        sensitivity: one of `SENSITIVITIES`, or the accepted number of false alarms per minute of
+            rest (stored as text); `aumer.spotting.noise` has the measurements and the allowed
+            range.
+        noise_window_s, lookahead_s: seconds before and after a movement from which its noise is
+            estimated; a window of 0 takes the whole unbroken run.
     """
 
     sensitivity: str = field(metadata={ALSO: float})
@@ -181,7 +181,7 @@ class RuleSettings:
             within(f"rules.{name}", getattr(self, name), 0, 1e6)
         object.__setattr__(self, "sensitivity", _sensitivity(self.sensitivity))
         window = self.noise_window_s
-        # In less, one expression leaves no rest.
+        # In a shorter window one expression leaves no rest.
         allowed = f"0 (the whole run) or more than 5 times rules.drift_s, {5 * self.drift_s:g} s"
         require(window == 0 or window > 5 * self.drift_s, "rules.noise_window_s", window, allowed)
         require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
@@ -192,11 +192,11 @@ class RuleSettings:
 
 @dataclass(frozen=True)
 class ClassifySettings:
-    """What is asked of a recognizer's answers.
+    """When a recognizer's answer is accepted.
 
     Attributes:
         abstain_below: an expression whose most probable class is less probable than this gets no
-            label: it is "uncertain". 0 abstains from nothing.
+            label and is "uncertain". 0 accepts every answer.
     """
 
     abstain_below: float
@@ -206,7 +206,7 @@ class ClassifySettings:
 
 
 def _sensitivity(given: object) -> str:
-    """As `RuleSettings` keeps it: numbers in one way only, as they go into digests."""
+    """As `RuleSettings` stores it: a number has one spelling only, since it goes into digests."""
     if given in SENSITIVITIES:
         return str(given)
     try:
@@ -218,13 +218,13 @@ def _sensitivity(given: object) -> str:
     return f"{number:g}"
 
 
-#: The file in ``configs/`` that holds every value, by name.
+#: Name of the file in ``configs/`` that holds every value.
 DEFAULT = "default"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings in force; they go into every result.
+    """All settings of a run; every result holds them.
 
     Example:
         >>> settings = aumer.load_settings()
@@ -275,14 +275,14 @@ def layers(
     overrides: Mapping[str, Any] | None = None,
     called: str = "overrides",
 ) -> tuple[Layer, ...]:
-    """Where the settings come from: what `load_settings` takes, the later before the earlier.
+    """The sources of settings, for the arguments of `load_settings`; later ones take precedence.
 
     Args:
-        called: what messages call the overrides.
+        called: name of the overrides in messages.
     """
     allowed = "a TOML file, or the name of one that ships; a table is given as `overrides`"
     require(path is None or isinstance(path, (str, PathLike)), "path", path, allowed)
-    given: Any = overrides  # what callers give may be anything
+    given: Any = overrides  # callers may pass anything
     is_table = given is None or isinstance(given, Mapping)
     require(is_table, called, given, "a table such as {'motion': {'rate': 60}}")
     made = [Layer(f"{DEFAULT}.toml", read_toml(preset("", DEFAULT)))]
@@ -292,13 +292,13 @@ def layers(
 
 
 def _with_implied(source: str, changes: Mapping[str, Any]) -> Iterator[Layer]:
-    """The changes, and the preset of motion that they ask for without naming it."""
+    """The changes, with the preset of motion that they imply."""
     yield Layer(source, changes)
     motion = nested(changes).get("motion")
     named = motion if isinstance(motion, Mapping) else {}
     if "preset" in named:
         return
-    if "flow" in named:  # or the flow that was asked for would do nothing
+    if "flow" in named:  # otherwise the requested flow would have no effect
         yield Layer(f"{source}, by motion.flow", {"motion.preset": "flow"})
     if named.get("published_8bit"):
         yield Layer(f"{source}, by motion.published_8bit", {"motion.preset": "published"})

@@ -1,7 +1,7 @@
-"""`aumer demo`: a face video with known expressions is made, spotted in, and judged.
+"""`aumer demo`: make a face video with known expressions, spot in it, and compare.
 
-Everything goes the way of any other video: the film is written to a file and `aumer.spot` reads it
-from there with the default settings.
+The film is treated like any other video: it is written to a file, and `aumer.spot` reads the file
+with default settings.
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ DURATION_S, FPS, SIZE = 20.0, 30.0, (640, 480)
 IOU = 0.5
 #: MEGC: a micro-expression lasts at most half a second.
 MICRO_MAX_S = 0.5
-#: The longest macro-expression, so that a film holds several (92 % of those in the tables are
-#: shorter; their median is 1.1 s).
+#: Longest macro-expression (s), so that a film holds several; 92 % of those in the tables are
+#: shorter (median 1.1 s).
 MACRO_MAX_S = 3.0
 #: How many of each kind a film holds, at least and at most, and the least rest between two (s).
 COUNTS: dict[Kind, tuple[int, int]] = {"macro": (2, 3), "micro": (1, 3)}
 REST_S = 0.7
-#: Range of the intensity of macro-expressions: FACS level D (severe), as people show it who are
-#: asked to pose.
+#: Range of the intensity of macro-expressions: FACS level D (severe), as in posed expressions.
 MACRO_INTENSITY = amplitude.LEVELS["D"]
 #: How far a micro-expression moves the ROI that moves furthest, in outer-eye distances: the larger
 #: half of CASME II's, from their median to the 90th percentile (``configs/simulation.toml``).
 MICRO_SHOWN = (0.0136, 0.0312)
-#: What the face does: the plainest expressions of the tables.
+#: The expressions, the simplest ones of the tables, as action units with their sides.
 EXPRESSIONS: tuple[tuple[Action, ...], ...] = (
     ((6, "both"), (12, "both")),  # smile
     ((12, "left"),),  # lopsided smile
@@ -56,16 +55,16 @@ EXPRESSIONS: tuple[tuple[Action, ...], ...] = (
     ((25, "both"), (26, "both")),  # jaw drop
 )
 
-#: Called with what is being done and how much of it: ("film" | "spot", done, of how many).
+#: Called with the present step and its progress: ("film" | "spot", done, of how many).
 DemoProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What one demo did.
+    """What one run of the demo made and found.
 
     Attributes:
-        seed: what the performance was drawn with.
+        seed: seed of the random performance.
         timeline: the performance.
         truth: its expressions, in the film's frames.
         result: what `aumer.spot` found in the film.
@@ -101,13 +100,13 @@ def run(
     overwrite: bool = False,
     progress: DemoProgress | None = None,
 ) -> DemoReport:
-    """Make a 20-second film of a face, spot in it, and compare with the truth.
+    """Make a 20-second film of a face, spot in it, and compare the result with the truth.
 
     Writes ``face.mp4``, ``truth.csv``, ``predictions.csv`` and ``timeline.png``, and, for
     `aumer view`, the result as ``face.json`` and the truth as ``face.mp4.truth.annotations``.
 
     Args:
-        seed: draws the performance.
+        seed: seed of the random performance.
         folder: where to write, by default ``./aumer-demo``; made if it is missing.
         overwrite: replace files that exist.
         progress: see `DemoProgress`.
@@ -179,7 +178,7 @@ def film(
     overwrite: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Timeline:
-    """Write the demo's film of a seed (0 or more), and tell what is performed in it.
+    """Write the demo's film for a seed (0 or more); returns what is performed in it.
 
     Raises:
         UsageError, VideoError: as `write_video`.
@@ -199,7 +198,7 @@ def film(
 
 
 def performance(seed: int) -> Timeline:
-    """The demo's expressions: durations, rise and fall as in the field's tables."""
+    """The demo's expressions, with durations, rise and fall drawn from tables of data sets."""
     rng = np.random.default_rng([seed, 2024])
     statistics = load()
     events: list[Event] = []
@@ -226,7 +225,9 @@ def performance(seed: int) -> Timeline:
 
 
 def _fits(event: Event) -> bool:
-    """Whether a kind's duration is what the definition says, and a film's frames can show it."""
+    """Whether an event's duration fits the definition of its kind and is long enough for the film's
+    frame rate.
+    """
     if event.kind == "micro":
         return 4 / FPS <= event.offset_s <= MICRO_MAX_S
     return MICRO_MAX_S < event.offset_s <= MACRO_MAX_S
@@ -249,16 +250,16 @@ def _hits(
 
 
 def format_report(report: DemoReport) -> str:
-    """Truth beside prediction, F1, and where the files are, as a text of several lines.
+    """Truth and prediction side by side, F1, and the paths of the files, as text.
 
-    A line is an expression that was there and what was spotted of it, or something spotted where
-    nothing was; times are seconds from onset to offset.
+    Each line is a true expression and what was spotted of it, or a false alarm; times are seconds
+    from onset to offset.
     """
     spotted, known = report.result.expressions, report.truth
     found = {truth_index: index for index, truth_index in report.hits}
     alone = [k for k in range(len(spotted)) if k not in found.values()]
     left = [k for k in range(len(known)) if k not in found]
-    # What overlaps without being a hit stands on the same line, with the reason.
+    # A prediction that overlaps without being a hit stands on the same line, with the reason.
     near: dict[int, int] = {}
     for k in left:
         overlaps = {i: spotted[i].interval.overlap(known[k].interval) for i in alone}

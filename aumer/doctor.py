@@ -1,7 +1,7 @@
-"""What this installation can do, and how to mend what it cannot: `aumer doctor`.
+"""`aumer doctor`: what works in this installation, and how to repair what does not.
 
-Nothing here may crash on account of one broken package: every look at one is guarded, and what went
-wrong stands in the report in one line.
+A broken package must not crash the report: every check is guarded, and its error stands in the
+report in one line.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from aumer.missing import opencv_repair
 
 T = TypeVar("T")
 
-#: Packages whose versions change results or decide what runs.
+#: Packages whose versions change results or decide which parts run.
 PACKAGES = (
     *("numpy", "scipy", "numba", "torch", "torch-geometric", "mediapipe", "face-alignment"),
     *("retina-face", "onnxruntime", "scikit-image", "scikit-learn", "pandas", "matplotlib"),
     "safetensors",
 )
-#: Back ends that come with an extra of that name: their package, and where it can be installed.
+#: Back ends that an extra of the same name installs: their package, and on which platforms.
 _EXTRAS = {"mediapipe": ("mediapipe", "for Python 3.10 to 3.12, on x86-64 and macOS")}
 
 
 @dataclass(frozen=True)
 class OpenCV:
-    """Which of the wheels that write ``site-packages/cv2`` is in place.
+    """Which of the wheels that write ``site-packages/cv2`` is installed.
 
     Attributes:
-        version: of the `cv2` that imports.
-        file: where it lies.
-        installed: every opencv distribution pip knows, with its version.
-        winner: the one whose compiled module is in place; `None` if it is none of theirs.
-        gui: the window toolkit it was built with, "NONE" for a headless one.
+        version: version of the `cv2` that is imported.
+        file: its path.
+        installed: every installed opencv distribution, with its version.
+        winner: the distribution that the compiled module belongs to; `None` if to none of them.
+        gui: the window toolkit that it was built with; "NONE" for a headless build.
         optflow: whether flow 'tvl1-opencv' can run.
-        problem, repair: what is wrong, and the command that mends it.
+        problem, repair: what is wrong, and the command that repairs it.
     """
 
     version: str | None
@@ -69,11 +69,11 @@ class Backend:
     """One exchangeable part.
 
     Attributes:
-        kind, name: what `aumer.registry` calls it.
-        default: whether it is what `spot` uses.
-        error: why it did not run; `None` where it did.
-        exit_code: what a command that needs it would end with.
-        extra: the extra that would bring it, where that is all that is missing.
+        kind, name: its kind and name in `aumer.registry`.
+        default: whether `spot` uses it by default.
+        error: why it did not run; `None` if it ran.
+        exit_code: exit code of a command that needs it.
+        extra: the extra that would install it, if nothing else is missing.
     """
 
     kind: str
@@ -93,7 +93,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class Network:
-    """A network that ships with aumer; `error` says how it is missing or damaged."""
+    """A network that ships with aumer; `error` says if it is missing or damaged."""
 
     name: str
     path: str
@@ -102,7 +102,7 @@ class Network:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of someone else's weights; `fetch` is the command that gets it where it is missing."""
+    """A file of weights from elsewhere; `fetch` is the command that downloads a missing one."""
 
     name: str
     path: str
@@ -112,7 +112,7 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """Everything `aumer doctor` prints. `problems` are failures outside the back ends."""
+    """Everything that `aumer doctor` prints. `problems` are failures outside the back ends."""
 
     aumer: str
     python: str
@@ -128,7 +128,7 @@ class DoctorReport:
 
     @property
     def exit_code(self) -> int:
-        """0 if the default back ends run, else what `aumer spot` would end with."""
+        """0 if the default back ends run, else the exit code that `aumer spot` would end with."""
         failed = [b.exit_code for b in self.backends if b.default and b.error]
         if not failed and any(n.error for n in self.networks):
             return EXIT_WEIGHTS
@@ -183,13 +183,13 @@ class DoctorReport:
 
 
 def report() -> DoctorReport:
-    """Look at everything. Takes some seconds: torch is imported and every back end is run."""
+    """Check everything. Takes some seconds: torch is imported and every back end is run."""
     problems: list[str] = []
 
     def guarded(what: str, look: Callable[[], T], otherwise: T) -> T:
         try:
             return look()
-        except Exception as error:  # a report on a broken installation is what this is for
+        except Exception as error:  # the report must work in a broken installation
             problems.append(f"{what}: {_one_line(error)}")
             return otherwise
 
@@ -213,7 +213,7 @@ def main(*, as_json: bool = False, as_report: bool = False) -> int:
 
     Args:
         as_json: as JSON.
-        as_report: as `for_bug_report` gives it.
+        as_report: in the form of `for_bug_report`.
     """
     found = report()
     if as_report:
@@ -238,8 +238,8 @@ _BUG_REPORT = """\
 def for_bug_report(found: DoctorReport) -> str:
     """The report as Markdown to paste into an issue, with nothing private in it.
 
-    Paths are left out but for those in the folders of Python and aumer. Names of the user and the
-    host are left out too, and parts that are not aumer's, which are only counted.
+    It leaves out paths outside the folders of Python and aumer, names of the user and the host, and
+    parts that are not aumer's, which are only counted.
     """
     own = tuple(b for b in found.backends if registry.built_in(b.kind, b.name))
     others = len(found.backends) - len(own)
@@ -254,12 +254,12 @@ def for_bug_report(found: DoctorReport) -> str:
 
 
 def anonymous(text: str) -> str:
-    """A text without folders, names of media files, and names of the user and the host."""
+    """The text with folders, names of media files, and names of the user and the host removed."""
     installed = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
     python = [sys.prefix, sys.base_prefix, str(Path(sys.executable).parent), *installed]
     code = dict.fromkeys([*python, *map(os.path.realpath, python)], "<python>")
     code[str(Path(__file__).resolve().parents[1])] = "<aumer>"
-    # By name, as blanks in them would end what `_PATH` takes for a path.
+    # These folders are replaced by name, since `_PATH` ends a path at a blank.
     known = {**dict.fromkeys(_folders(), "<folder>"), **code}
     for path in sorted(known, key=len, reverse=True):
         if len(path) > 1:
@@ -270,8 +270,8 @@ def anonymous(text: str) -> str:
     return text
 
 
-#: A path below one of the places that `anonymous` has named, or an absolute one. What lies in a
-#: folder of code is no secret.
+#: A path below one of the folders that `anonymous` replaced, or an absolute path. Paths in folders
+#: of code are not private.
 _PATH = re.compile(
     r"<folder>[\\/][^\s\"'`,;:()]*|(?<![\w>/\\.:])(?:[A-Za-z]:[\\/]|~?/)[^\s\"'`,;:()]*[\w-]"
 )
@@ -281,11 +281,11 @@ _MEDIA = re.compile(
 
 
 def _folders() -> set[str]:
-    """Folders of the user's whose names may be anybody's."""
+    """The user's folders, whose names may be private."""
     found = {str(Path("~").expanduser()), tempfile.gettempdir()}
     with contextlib.suppress(OSError):  # it was deleted
         found.add(str(Path.cwd()))
-    # Whatever a variable names, such as DEEPFACE_HOME: one that is no path is no harm.
+    # Folders in environment variables such as DEEPFACE_HOME; a value that is no path does no harm.
     found |= {
         value for value in os.environ.values() if ":" not in value and Path(value).is_absolute()
     }
@@ -297,7 +297,7 @@ def _names() -> set[str]:
     """Names of the user and the host."""
     found = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME")}
     found |= {Path.home().name, platform.node(), socket.gethostname()}
-    with contextlib.suppress(Exception):  # nobody of that number is known to the system
+    with contextlib.suppress(Exception):  # the system has no user of that id
         found.add(getpass.getuser())
     return {part for name in found for part in (name, name.partition(".")[0]) if len(part) > 1}
 
@@ -348,13 +348,13 @@ def look_at_opencv() -> OpenCV:
         gui=gui,
         optflow=optflow,
         problem=problem,
-        # Of a release that reads no networks, another wheel would not help.
+        # If this release cannot read networks, another wheel of it would not help.
         repair=opencv_repair(None, installed if reads_tflite else {}) if problem else None,
     )
 
 
 def owner_of_binary(wheels: Iterable[Distribution]) -> str | None:
-    """Of the distributions that claim cv2's compiled module, the one whose file is on disk."""
+    """Among the distributions that claim cv2's compiled module, the one whose file is on disk."""
     for wheel in wheels:
         for file in wheel.files or ():
             if file.parent.name != "cv2" or file.suffix not in (".so", ".pyd") or not file.hash:
@@ -465,7 +465,8 @@ def _cache() -> str | None:
 
 
 def _cpus() -> int:
-    # The share this process may use: less than the machine has, under taskset or in a container.
+    # The CPUs that this process may use: fewer than the machine has, under taskset or in a
+    # container.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -493,7 +494,7 @@ def _version(name: str) -> str | None:
 
 
 def _one_line(error: Exception) -> str:
-    """Errors made for users speak for themselves; others need their type beside them."""
+    """aumer's errors are complete sentences; others need their type in front."""
     text = " ".join(str(error).split())
     return text if isinstance(error, AumerError) else f"{type(error).__name__}: {text}".rstrip(": ")
 

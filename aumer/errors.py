@@ -1,8 +1,8 @@
-"""Errors a user can meet, each with the exit code the command line ends with.
+"""The errors that users see, each with the exit code of the command line.
 
 A message says what was wrong, what was found, what is allowed and how to fix it. It is written for
-Python, with arguments and settings in backticks: ``use `overwrite=True` ``. `at_command_line` says
-the same with the options of a command.
+Python, with arguments and settings in backticks: ``use `overwrite=True` ``. `at_command_line`
+rewrites them as options of a command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXIT_WEIGHTS = 5
 EXIT_PARTIAL = 6
 EXIT_INTERRUPTED = 130
 
-#: What each says of a run, on the command line and in a service.
+#: What each exit code means, on the command line and in a service.
 MEANINGS = {
     EXIT_BUG: "internal error: please report it",
     EXIT_USAGE: "an option, a setting or an output cannot be used",
@@ -31,19 +31,20 @@ MEANINGS = {
     EXIT_WEIGHTS: "weights are missing or do not fit",
 }
 
-#: An argument or a setting in backticks, alone or with a value; other code has blanks or brackets.
+#: An argument or setting in backticks, alone or with a value; other code contains blanks or
+#: brackets.
 _CODE = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)(?: ?= ?([^`]+))?`")
 
-#: Arguments that are called otherwise on the command line.
+#: Arguments that have another name on the command line.
 _CALLED = {"folder": "--output", "roots": "--data"}
 
 
 class AumerError(Exception):
-    """Base of every error aumer raises on purpose.
+    """Base class of every error that aumer raises on purpose.
 
     Args:
-        fixes: ways out, each a clause in the imperative. On the command line, those that a command
-            has no option for are left out.
+        fixes: ways to fix it, each a clause in the imperative. On the command line, those that the
+            command has no option for are left out.
 
     Example:
         >>> try:
@@ -63,13 +64,13 @@ class AumerError(Exception):
         return _with_fixes(super().__str__(), self.fixes)
 
     def at_command_line(self, options: Collection[str]) -> str:
-        """The message in the words of a command that has these options (``--fps``, ...)."""
+        """The message for a command that has these options (``--fps``, ...)."""
         fixes = [fix for fix in self.fixes if _within(fix, options)]
         return at_command_line(_with_fixes(super().__str__(), fixes), options)
 
 
 class UsageError(AumerError, ValueError):
-    """An argument, an option or a setting is not one aumer can use.
+    """An argument, an option or a setting cannot be used.
 
     Example:
         >>> try:
@@ -95,7 +96,7 @@ class ConfigError(UsageError):
 
 
 class BackendUnavailable(UsageError):
-    """A named back end exists but cannot run here (a package or a build option is missing).
+    """A back end of that name exists but cannot run here (a package or a build option is missing).
 
     Example:
         >>> @aumer.register("flow", "mine")
@@ -110,7 +111,7 @@ class BackendUnavailable(UsageError):
 
 
 class VideoError(AumerError):
-    """The input is not a video aumer can read: absent, empty, without a video stream, ...
+    """The input is not a readable video: absent, empty, without a video stream, ...
 
     Example:
         >>> try:
@@ -138,7 +139,7 @@ class NoFaceError(AumerError):
 
 
 class NoMotionError(NoFaceError):
-    """A face is there, but nothing could be measured of it.
+    """A face is there, but its motion could not be measured.
 
     Example:
         >>> try:
@@ -150,7 +151,7 @@ class NoMotionError(NoFaceError):
 
 
 class WeightsError(AumerError):
-    """A file of network weights is missing, or is not the one the network needs.
+    """A file of network weights is missing, damaged, or not what the network needs.
 
     Example:
         >>> try:
@@ -164,10 +165,10 @@ class WeightsError(AumerError):
 
 
 def at_command_line(text: str, options: Collection[str]) -> str:
-    """A message in the words of a command that has these options.
+    """A message rewritten for a command that has these options.
 
-    With them, ```fps=30` `` is ``--fps 30``, ```overwrite=True` `` is ``--overwrite`` and
-    ```motion.rate=60` `` is ``--set motion.rate=60``. What there is no option for stays, without
+    ```fps=30` `` becomes ``--fps 30``, ```overwrite=True` `` becomes ``--overwrite`` and
+    ```motion.rate=60` `` becomes ``--set motion.rate=60``. What has no option stays, without
     backticks.
     """
 
@@ -178,6 +179,10 @@ def at_command_line(text: str, options: Collection[str]) -> str:
             known = value is not None and "--set" in options
             return f"--set {name}={value}" if known else code[0].strip("`")
         if option not in options:
+            # What is said of the predictions and of the truth apart has an option for each.
+            both = [f"--{of}{option[1:]}" for of in ("predictions", "truth")]
+            if value is None and set(both) <= set(options):
+                return " or ".join(both)
             return code[0].strip("`")
         return option if value in (None, "True") else f"{option} {value}"
 
@@ -199,7 +204,7 @@ def _option(name: str) -> str:
 
 
 def _word(value: str) -> str:
-    """A Python value as a shell takes it."""
+    """A Python value as a word for a shell."""
     try:
         plain = ast.literal_eval(value)
     except (SyntaxError, ValueError):
@@ -211,7 +216,7 @@ def did_you_mean(name: str, choices: Iterable[str], *, least: float = 0.5) -> st
     """`` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string.
 
     Args:
-        least: the likeness that is asked for, 0 to 1.
+        least: least similarity of a suggestion, 0 to 1.
     """
     near = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=least)
     return f" Did you mean {near[0]!r}?" if near else ""

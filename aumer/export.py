@@ -1,8 +1,9 @@
-"""Trained networks as files that other programs run: ONNX and TorchScript, whole or smaller.
+"""Export of trained networks for other programs: ONNX and TorchScript, in single or lower
+precision.
 
 A file holds the network from its inputs to probabilities, and in its metadata (ONNX:
-``metadata_props``; TorchScript: the extra file ``aumer.json``) what the inputs and outputs are and
-the card of the weights. What comes before, the motion or the aligned faces, is aumer's.
+``metadata_props``; TorchScript: the extra file ``aumer.json``) the inputs, the outputs and the card
+of the weights. The motion or the aligned faces that it reads are still made by aumer.
 """
 
 from __future__ import annotations
@@ -45,24 +46,24 @@ Array: TypeAlias = npt.NDArray[Any]
 Target = Literal[".onnx", ".pt", ".safetensors"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
-#: A whole-precision file that is further from the network than this is not written.
+#: Largest difference between a single-precision file's output and the network's.
 TOLERANCE = 1e-5
-#: Of the newest set of operators that onnxruntime has had for years.
+#: An ONNX operator set that onnxruntime has supported for years.
 _OPSET = 18
-#: The key of our facts in a file's metadata.
+#: The key of aumer's entry in a file's metadata.
 _FACTS = "aumer"
 _REPEATS = 5
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of a network in a file.
+    """An exported file.
 
     Attributes:
-        size: bytes of the file.
-        milliseconds: of one call with the example inputs, the median of some; on this machine.
-        difference: largest of any output from the network's own.
-        score: what `evaluate` asked for; None where it was not asked.
+        size: size of the file in bytes.
+        milliseconds: median duration of one call with the example inputs, on this machine.
+        difference: largest absolute difference of any output from the network's own.
+        score: the comparison that `evaluate` requests; None without it.
     """
 
     path: str
@@ -75,12 +76,12 @@ class Exported:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A file beside the network that it was made of.
+    """Comparison of a file with the network that it was made from.
 
     Attributes:
         what: the figure in `score`: "F1" of a spotting network on simulated faces, "agreement" of a
             recognizer's labels with its own.
-        per: what one call holds.
+        per: what one call processes.
     """
 
     original: Exported
@@ -103,16 +104,16 @@ def export(
         weights: a file that `aumer train` wrote, the name "network" for the one that ships, or a
             spotter or recognizer in memory.
         path: ends in .onnx, .pt (TorchScript), or .safetensors (aumer's own, in a lower precision).
-        precision: "single"; "half", 16 bits; or "int8": weights in 8 bits, what they are multiplied
-            with rounded as it comes (dynamic).
-        evaluate: compare on so many simulated subjects, too.
+        precision: "single"; "half", 16 bits; or "int8": weights in 8 bits, activations quantized
+            dynamically.
+        evaluate: also compare on this many simulated subjects.
         overwrite: replace an existing file.
 
     Raises:
-        UsageError: another suffix or precision, a precision that a suffix does not have, weights
-            that are no network's, or as `aumer.files.atomic_write`.
+        UsageError: an unknown suffix or precision, a precision that the suffix does not support,
+            weights that are not a network's, or as `aumer.files.atomic_write`.
         WeightsError: the weights cannot be read.
-        BackendUnavailable: packages are missing that the format needs.
+        BackendUnavailable: packages that the format needs are missing.
     """
     target = _target(as_path("path", path), precision)
     whole("evaluate", evaluate, least=0)
@@ -226,7 +227,9 @@ def _model(weights: StrPath | NetSpotter | Recognizer) -> NetSpotter | Recognize
 
 
 def _spots(path: StrPath) -> bool:
-    """Whether a file says that it holds a spotting network; what it is else, its reader says."""
+    """Whether a file says that it holds a spotting network; other files are left to their
+    readers.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -238,7 +241,7 @@ def _spots(path: StrPath) -> bool:
 
 
 class _ByPlace(nn.Module):
-    """Inputs by their place, as exporters hand them over."""
+    """A module that takes its inputs by position, as exporters pass them."""
 
     def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
@@ -250,7 +253,7 @@ class _ByPlace(nn.Module):
 
 
 class _Half(nn.Module):
-    """16 bits within, 32 at the door."""
+    """16 bits inside, 32 bits for inputs and outputs."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -264,7 +267,7 @@ class _Half(nn.Module):
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """Exporters tell at length of what they leave out of the file, of branches, and of age."""
+    """Silences exporters' long warnings about omitted parts, branches and deprecation."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -331,7 +334,7 @@ def _onnx(net: nn.Module, portable: Portable) -> bytes:
             net,
             tuple(portable.inputs.values()),
             dynamo=True,
-            dynamic_shapes=(shapes,),  # the arguments are one, of any number
+            dynamic_shapes=(shapes,),  # the shapes of the one `*inputs` argument
             input_names=list(portable.inputs),
             output_names=[portable.output],
             opset_version=_OPSET,
@@ -352,10 +355,10 @@ def _in_8_bits(content: bytes) -> bytes:
     with TemporaryFolder() as folder, _in_silence():
         whole, ready, small = (Path(folder) / f"{n}.onnx" for n in ("whole", "ready", "small"))
         model = onnx.load_from_string(content)
-        del model.graph.value_info[:]  # shapes that a weight no longer has once it is turned round
+        del model.graph.value_info[:]  # recorded shapes are wrong for transposed weights
         onnx.save(model, whole)
         quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
-        # Convolutions have 8 bits in onnxruntime without a sign alone.
+        # onnxruntime supports 8-bit convolutions only unsigned.
         quantize_dynamic(str(ready), str(small), weight_type=QuantType.QUInt8)
         return small.read_bytes()
 
@@ -376,7 +379,7 @@ def _own(portable: Portable) -> Run:
 def _runner(
     content: bytes, portable: Portable, target: Target, model: NetSpotter | Recognizer
 ) -> Run:
-    """What runs a file as another program would."""
+    """A function that runs a file as another program would."""
     if target == ".onnx":
         import onnxruntime
 
@@ -409,8 +412,9 @@ def _runner(
 
 
 def _longer(portable: Portable) -> dict[str, Tensor]:
-    """The example with other lengths than the file was made with: one sample more, and of what has
-    rows half as many."""
+    """The example inputs with other lengths than those of the export: one sample more, and half as
+    many rows.
+    """
     found = dict(portable.inputs)
     for name, x in portable.inputs.items():
         for axis, what in portable.axes[name].items():
@@ -441,13 +445,13 @@ def _per(portable: Portable) -> str:
 def _scores(
     model: NetSpotter | Recognizer, portable: Portable, run: Run, subjects: int
 ) -> tuple[float, float]:
-    """The figure of the network itself, and of the file."""
+    """The score of the network itself, and of the file."""
     if isinstance(model, NetSpotter):
         videos = list(simulate_features(subjects, minutes=1.0, seed=977, rate=model.rate))
         return _f1(model, videos, _own(portable)), _f1(model, videos, run)
     assert isinstance(model, Recognizer)
     examples = model.examples(subjects)
-    assert examples is not None  # what is portable has some
+    assert examples is not None  # a portable network has examples
     own = np.concatenate([_own(portable)(one).argmax(1) for one in examples])
     there = np.concatenate([run(one).argmax(1) for one in examples])
     return 1.0, float((own == there).mean())

@@ -1,7 +1,8 @@
-"""Files that are either whole or not there, and never overwritten by accident.
+"""Writing of files: complete or not at all, and never overwritten by accident.
 
-What is temporary says so in its name and is locked as long as it is used: so what a killed process
-has left is told from what another one needs, and the next one that works in the place removes it.
+Temporary files are recognized by their names and locked while in use. So what a killed process has
+left differs from what a running one needs, and the next process that works in the folder removes
+it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from aumer.errors import UsageError
 StrPath = str | os.PathLike[str]
 Content = bytes | str | Callable[[IO[bytes]], object]
 
-#: What we call what is temporary, and after how many seconds without a change it may be nobody's.
+#: Prefix of temporary files, and after how many seconds without a change one may be abandoned.
 _TEMPORARY = re.compile(r"\.aumer-[0-9a-f]{16}\.tmp|\.?aumer-tmp-[0-9a-f]{16}")
 _OLD_S = 3600.0
 
@@ -35,10 +36,10 @@ _OLD_S = 3600.0
 def exists(path: Path) -> bool:
     """Whether `path` leads to something.
 
-    `Path.exists` says False, from Python 3.14 on, where the system refuses to look as well.
+    From Python 3.14 on `Path.exists` returns False also if the system refuses access.
 
     Raises:
-        OSError: the system refuses to look: a name too long, no right to enter the folder.
+        OSError: the system refuses access: the name is too long, or the folder may not be entered.
     """
     try:
         path.stat()
@@ -52,13 +53,13 @@ def exists(path: Path) -> bool:
 
 
 def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
-    """Where `atomic_write` would write: call it before hours of work that end in a file.
+    """The path where `atomic_write` would write. Call it before long work that ends in a file.
 
     A symbolic link is followed, so that overwriting changes the file it points to.
 
     Raises:
-        UsageError: the folder is missing, not a folder or may not be written in; the path is a
-            folder, a device or a pipe; or the file exists and `overwrite` is False.
+        UsageError: the folder is missing, is not a folder or is not writable; the path is a folder,
+            a device or a pipe; or the file exists and `overwrite` is False.
     """
     path = as_path("path", path)
     with _explained(path):
@@ -72,7 +73,7 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
         if target.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder; give the name of a file in it")
         if there:
-            if not target.is_file():  # a file in the place of /dev/null would spoil the machine
+            if not target.is_file():  # replacing /dev/null by a file would break the machine
                 raise UsageError(f"cannot write {path}: it exists and is not a regular file")
             if not overwrite:
                 raise _taken(path)
@@ -80,10 +81,11 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
 
 
 def check_folder(path: StrPath) -> None:
-    """Whether files can be written in a folder, which may have to be made: call it before the work.
+    """Check that files can be written in a folder, which may have to be made. Call it before the
+    work.
 
     Raises:
-        UsageError: it is no folder, or the system will not let us write there.
+        UsageError: it is not a folder, or is not writable.
     """
     path = as_path("path", path, "the path of a folder")
     with _explained(path):
@@ -98,12 +100,12 @@ def check_folder(path: StrPath) -> None:
 def _check_rights(path: Path, folder: Path) -> None:
     refused = not os.access(folder, os.W_OK | os.X_OK)
     if not refused:
-        # Rights are not all: of /proc root has them, and a server may refuse more than its client.
+        # Permissions are not sufficient: root has them in /proc, and a file server may refuse more.
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            refused = error.errno not in (errno.ENOSPC, errno.EDQUOT)  # there may be room by then
+            refused = error.errno not in (errno.ENOSPC, errno.EDQUOT)  # may be free by then
     if refused:
         raise UsageError(
             f"cannot write {path}: you have no permission to write in the folder {folder}, "
@@ -112,27 +114,28 @@ def _check_rights(path: Path, folder: Path) -> None:
 
 
 def atomic_write(path: StrPath, content: Content, *, overwrite: bool = False) -> None:
-    """Write a file so that nobody ever sees half of it.
+    """Write a file so that no reader ever sees a part of it.
 
-    The bytes go to a temporary file in the same folder, are forced to disk, and get their name in
-    one step. Whatever fails, the path is as it was before and no temporary file is left.
+    The bytes go to a temporary file in the same folder, are flushed to disk, and the file is
+    renamed in one step. If anything fails, the path is unchanged and no temporary file is left.
 
     Args:
         path: the file to write. Its folder must exist.
         content: the bytes, a text (written as UTF-8), or a function that writes to the open binary
-            file it is given (readable and seekable, so that ``np.savez`` and ``zipfile`` work).
+            file that it receives (readable and seekable, so that ``np.savez`` and ``zipfile``
+            work).
         overwrite: replace an existing file. If False, a file that appears while this one is being
             written is not replaced either.
 
     Raises:
-        UsageError: as for `check_target`, or the system refuses to write (rights, disk full).
+        UsageError: as for `check_target`, or the system refuses to write (permissions, disk full).
     """
     target = check_target(path, overwrite=overwrite)
     temporary = target.with_name(f".aumer-{secrets.token_hex(8)}.tmp")
     _sweep(target.parent)
     try:
         with _explained(path):
-            # Not tempfile.mkstemp, whose files only their owner can read: "x" follows the umask.
+            # Not tempfile.mkstemp, whose files only the owner can read; mode "x" follows the umask.
             with temporary.open("x+b") as file:
                 _lock(file.fileno())
                 if callable(content):
@@ -150,14 +153,14 @@ def atomic_write(path: StrPath, content: Content, *, overwrite: bool = False) ->
 
 
 class TemporaryFolder:
-    """A folder of our own until it is closed, or nobody knows it any more.
+    """A temporary folder that is removed by `close` or when the object is garbage-collected.
 
     Args:
-        beside: lies in this folder, hidden, so that what was made in it can be moved on; by default
-            where the system has temporary files.
+        beside: make it in this folder, hidden, so that its content can be moved by renaming; by
+            default it is made in the system's temporary folder.
 
     Attributes:
-        path: of the folder, which is empty at first. A ``with`` block gives it.
+        path: path of the folder, which is empty at first; the value of a ``with`` block.
     """
 
     def __init__(self, beside: StrPath | None = None) -> None:
@@ -174,7 +177,7 @@ class TemporaryFolder:
         self._end = weakref.finalize(self, _remove, self.path, held)
 
     def close(self) -> None:
-        """Remove the folder and what is in it; harmless when repeated."""
+        """Remove the folder and its content; may be called more than once."""
         self._end()
 
     def __enter__(self) -> Path:
@@ -191,21 +194,23 @@ def _remove(path: Path, held: int | None) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether it is locked now, until it is closed: nobody else holds it."""
-    if sys.platform == "win32":  # what is left stays there
+    """Lock the file until it is closed; False if another process holds the lock."""
+    if sys.platform == "win32":  # abandoned files are not removed there
         return False
     import fcntl
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody does, or this file system has no locks
+    except OSError:  # locked elsewhere, or the file system has no locks
         return False
     return True
 
 
 @functools.lru_cache(maxsize=256)
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes have left in a folder; looked at once, as it may be large."""
+    """Remove what killed processes have left in a folder; each folder is searched once, as it may
+    be large.
+    """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if not _TEMPORARY.fullmatch(entry.name) or entry.is_symlink():
@@ -226,13 +231,15 @@ def _sweep(folder: Path) -> None:
 
 
 def _publish(temporary: Path, target: Path) -> bool:
-    """Give the temporary file its name; False, and nothing done, where the name is taken."""
+    """Rename the temporary file to its final name; False, without any change, if the name is
+    taken.
+    """
     try:
-        os.link(temporary, target)  # fails where the target exists; a rename would replace it
+        os.link(temporary, target)  # fails if the target exists; a rename would replace it
         return True
     except FileExistsError:
         return False
-    except OSError:  # no hard links here (FAT, some network shares): take the name, then fill it
+    except OSError:  # no hard links (FAT, some network shares): create, then fill
         try:
             target.open("xb").close()
         except FileExistsError:

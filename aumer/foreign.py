@@ -1,8 +1,8 @@
-"""Bytes that others made: whatever a parser raises of them is one line that names the file.
+"""Reading of files from other programs: any parser error becomes one line that names the file.
 
-A parser of JSON, TOML, XML, ZIP or pickles raises dozens of kinds of errors on bytes that are not
-its own, and every list of them has proved too short. So `foreign` takes them all, and what stands
-under it must be short: the parsing alone, lest it hide a slip of our own.
+Parsers of JSON, TOML, XML, ZIP or pickles raise dozens of kinds of errors on malformed bytes, and
+every list of them has proved incomplete. So `foreign` catches all of them, and its block must be
+short, the parsing alone, so that it hides no bug of aumer.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 StrPath = str | os.PathLike[str]
 
-#: Bytes that an archive may unpack to whatever its size is, and at most.
+#: Unpacked bytes that an archive of any size may have, and the upper limit.
 FREE, MOST = 64 << 20, 16 << 30
-#: How much larger than the archive, beyond `FREE`. Rows of zeros and NaN shrink to a hundredth.
+#: Allowed ratio of unpacked to packed size beyond `FREE`. Rows of zeros and NaN compress to a
+#: hundredth.
 RATIO = 400
-#: Letters of a parser's words in a message.
+#: Most characters of a parser's message that are shown.
 _LONGEST = 300
 
 
@@ -36,14 +37,14 @@ _LONGEST = 300
 def foreign(
     path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
 ) -> Iterator[None]:
-    """Turns whatever is raised into ``cannot read WHAT from PATH: REASON``, in one line.
+    """Turn any exception into ``cannot read WHAT from PATH: REASON``, in one line.
 
-    An `error` that names the path already passes as it is; interrupts always do.
+    An `error` that names the path already passes unchanged; interrupts always do.
 
     Args:
-        what: should be there, as messages call it: "a graph".
-        error: is raised.
-        advice: follows, as sentences.
+        what: name of the expected content in messages: "a graph".
+        error: class of the error to raise.
+        advice: sentences that follow.
     """
     try:
         yield
@@ -56,7 +57,7 @@ def foreign(
 
 @contextlib.contextmanager
 def named(path: StrPath) -> Iterator[None]:
-    """Puts ``PATH: `` before one of aumer's errors that does not say where it is."""
+    """Put ``PATH: `` before an error of aumer's that does not name the file."""
     try:
         yield
     except AumerError as found:
@@ -66,7 +67,7 @@ def named(path: StrPath) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, for a user, in one printable line."""
+    """The message of an error in one printable line."""
     text = plain_line(str(error))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -76,7 +77,7 @@ def reason(error: BaseException) -> str:
         return "it asks for more memory than there is"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not a text file in {error.encoding.upper()}, as byte {error.start} shows"
-    if "allow_pickle" in text:  # numpy's words would advise to unpickle whatever it is
+    if "allow_pickle" in text:  # numpy's message would advise to unpickle untrusted data
         return "it holds something else than plain numbers"
     if isinstance(error, KeyError):
         return f"{text} is missing"
@@ -86,13 +87,13 @@ def reason(error: BaseException) -> str:
 
 
 def plain_line(text: str) -> str:
-    """A text in one line, without what steers a terminal, and cut where it is endless."""
+    """The text in one line, without control characters, shortened if it is too long."""
     line = shown(" ".join(text[: 4 * _LONGEST].split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
 
 def shown(text: str) -> str:
-    """A text without line breaks and what else steers a terminal: names of files may hold any."""
+    """The text without line breaks and control characters, which names of files may contain."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -102,7 +103,7 @@ def read_json(
     """The value in a JSON file in UTF-8.
 
     Raises:
-        error: there is no such file, or it cannot be read or parsed; see `foreign`.
+        error: the file is missing, or cannot be read or parsed; see `foreign`.
     """
     require_path("path", path, f"the path of {what}")
     with foreign(path, what, error, advice):
@@ -119,10 +120,11 @@ def read_arrays(
     """The arrays of an ``.npz`` file by name.
 
     Raises:
-        error: there is no such file, it is none or damaged, or unpacks to absurd sizes.
+        error: the file is missing, no ``.npz`` or damaged, or its unpacked size is absurd.
     """
     require_path("path", path, f"the path of {what}")
-    # np.load leaves open a damaged file that it opened itself, and believes what it claims.
+    # np.load does not close a damaged file that it opened, and trusts the sizes that the file
+    # states.
     with foreign(path, what, error, advice), Path(path).open("rb") as file:
         check_archive(file)
         with zipfile.ZipFile(file) as archive:
@@ -133,10 +135,10 @@ def read_arrays(
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """A member of an ``.npz`` file, if it has as many bytes as its header says."""
+    """A member of an ``.npz`` file, after checking that it has the size that its header states."""
     from numpy.lib import format as numpy_format
 
-    npy: Any = numpy_format  # older numpy has no types there
+    npy: Any = numpy_format  # older numpy has no type annotations here
 
     with archive.open(member) as file:
         header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -154,13 +156,14 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any
 
 
 def check_archive(file: IO[bytes]) -> None:
-    """Complain of a ZIP archive that would unpack to absurd sizes; the file is rewound.
+    """Refuse a ZIP archive whose unpacked size would be absurd; the file is rewound.
 
-    What is unpacked never exceeds what the archive declares, so this is all there is to know.
+    Members never unpack to more than the archive declares, so checking the declared sizes is
+    sufficient.
 
     Raises:
-        ValueError: it would.
-        zipfile.BadZipFile, OSError, ...: as `zipfile` has them.
+        ValueError: the unpacked size would be absurd.
+        zipfile.BadZipFile, OSError, ...: as `zipfile` raises them.
     """
     size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:

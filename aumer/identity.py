@@ -1,10 +1,10 @@
-"""What names the code of an exchangeable part, for keys of what is kept.
+"""Identities of exchangeable parts and their code, for keys of stored data.
 
-A built-in part is its name; aumer's own versions stand for its code. A part of somebody else's is
-named by the `version` that it declares, or else by its code as it will run: the bytecode of its
-functions, their defaults and closures, and of the code around whatever they call, as far as it can
-be followed. Code of an installed package is identified by the package's version. What cannot be
-identified has no identity, and what it computes is not kept.
+A built-in part is identified by its name; aumer's version stands for its code. A user's part is
+identified by the `version` that it declares, or else by its code as it will run: the bytecode,
+defaults and closures of its functions and of the code that they call, as far as it can be followed.
+Code of an installed package is identified by the package's version. What cannot be identified has
+no identity, and its results are not stored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from aumer.errors import UsageError
 
 _log = logging.getLogger("aumer")
 
-#: Members of a class that say nothing of what it does.
+#: Members of a class that do not affect what it does.
 _NOT_TOLD = frozenset(
     [
         "__abstractmethods__",
@@ -55,7 +55,7 @@ _NOT_TOLD = frozenset(
 )
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 
-#: What has a name in a module.
+#: Objects that have a name in a module.
 _NAMED = (
     type,
     types.FunctionType,
@@ -66,20 +66,20 @@ _NAMED = (
 
 
 class _Unidentified(Exception):
-    """Something of which two cannot be told apart."""
+    """Raised for an object that cannot be distinguished from another."""
 
 
 def identity(kind: str, part: Any) -> str | None:
-    """Names a part and its code: two parts of one identity give the same numbers.
+    """A string that identifies a part and its code: parts of equal identity give the same numbers.
 
     Args:
-        kind: of `aumer.registry`.
+        kind: a kind of `aumer.registry`.
         part: a name, or the part itself.
 
     Returns:
-        The name of a built-in part, or of one that there is not (whoever resolves it complains);
-        the name with its declared version or the digest of its code (hex) of another; `None` where
-        that cannot be identified.
+        The name of a built-in part or of an unknown one (resolving it raises the error); for other
+        parts the name with the declared version or the digest (hex) of the code; `None` if it
+        cannot be identified.
     """
     if isinstance(part, str):
         if registry.built_in(kind, part):
@@ -99,14 +99,13 @@ def identity(kind: str, part: Any) -> str | None:
 
 
 def declared(part: Any) -> str | int | float | None:
-    """The version that a part says it has, by its attribute `version`."""
+    """The version that a part declares in its attribute `version`."""
     found = getattr(part, "version", None)
     return found if isinstance(found, (str, int, float)) else None
 
 
 def digest_of_part(part: Any) -> str | None:
-    """Digest (hex) of a part's code and of all that it holds; `None` where two cannot be told
-    apart."""
+    """Digest (hex) of a part's code and of its attributes; `None` if it cannot be identified."""
     try:
         return _PartHasher().digest_of(part)
     except (_Unidentified, RecursionError):
@@ -114,16 +113,16 @@ def digest_of_part(part: Any) -> str | None:
 
 
 def held(part: Any) -> str | None:
-    """`digest_of_part`, of what an object holds alone."""
+    """Like `digest_of_part`, for an object's attributes alone."""
     return digest_of_part(_state(part) or {})
 
 
 def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
-    """By kind, the identities of those parts (kind, part) that are not built in: empty of ordinary
-    runs, whose digests are as if there were no other parts.
+    """By kind, the identities of those parts (kind, part) that are not built in. Empty for ordinary
+    runs, whose digests do not depend on this entry.
 
     Returns:
-        `None` where one has none, so that nothing can be kept of what it computes; it is logged.
+        `None`, which is logged, if a part cannot be identified; its results cannot be stored.
     """
     found: dict[str, str] = {}
     for kind, part in parts:
@@ -144,26 +143,26 @@ def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
 
 
 def recorded(parts: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """`identities`; those that cannot be identified get a name that no other run has."""
+    """Like `identities`, but parts that cannot be identified get a name that no other run has."""
     found = identities(parts)
     return {"run": uuid4().hex} if found is None else found
 
 
 def _is_aumers(part: Any) -> bool:
-    """Whether it is a class or function of aumer's; an object may hold whatever it was given."""
+    """Whether it is a class or function of aumer's; an object may hold arguments of the user's."""
     return isinstance(part, (type, types.FunctionType)) and part.__module__.split(".")[0] == "aumer"
 
 
 class _PartHasher:
-    """Feeds a hash with all that decides what a part does."""
+    """Feeds a hash with everything that determines what a part does."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
         self._seen: dict[int, int] = {}
-        self._held: list[Any] = []  # so that no id is given twice
+        self._held: list[Any] = []  # keeps objects alive, so that no id is reused
 
     def digest_of(self, part: Any) -> str:
-        self._add_words("python", sys.version_info[:2])  # whose bytecode it is
+        self._add_words("python", sys.version_info[:2])  # bytecode depends on the version
         self.add(part)
         return self._sha.hexdigest()
 
@@ -225,7 +224,7 @@ class _PartHasher:
             self._object(value)
 
     def _file(self, value: Any) -> None:
-        """Of a path, what lies there: weights change, and keep their name."""
+        """Hash the content of a path: weights may change under the same name."""
         if not isinstance(value, (str, PurePath)):
             return
         text = str(value)
@@ -240,10 +239,10 @@ class _PartHasher:
             ) from error
 
     def _named(self, value: Any) -> None:
-        """A class or a function: of a package by its version, else by what it is made of."""
+        """Hash a class or function: by the version of its package, else by its content."""
         module = "numpy" if isinstance(value, np.ufunc) else value.__module__ or ""
         if not module and isinstance(value, types.BuiltinFunctionType):
-            owner = value.__self__  # as of {}.get
+            owner = value.__self__  # such as {}.get
             self._all("built-in", (value.__name__, owner))
             return
         known = _package(module)
@@ -251,7 +250,7 @@ class _PartHasher:
             self._add_words(
                 "of", known, value if isinstance(value, np.ufunc) else value.__qualname__
             )
-            # One function of ours is many: what it was made with counts.
+            # A closure of aumer's depends on the arguments that it was made with.
             if isinstance(value, types.FunctionType) and known.startswith("aumer "):
                 self._cells(value)
         elif isinstance(value, types.FunctionType):
@@ -302,7 +301,7 @@ class _PartHasher:
         if kind.__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
             self.add(value.detach().cpu().numpy())
             return
-        if kind.__module__ == "torch":  # a device, a type of numbers
+        if kind.__module__ == "torch":  # torch.device, torch.dtype
             self._add_words(kind.__qualname__, str(value))
             return
         state = _state(value)
@@ -317,7 +316,8 @@ class _PartHasher:
         if known is not None:
             self._add_words("module", known, value.__name__)
             return
-        # Which of its functions are called through its name is not followed: all of it counts.
+        # Which functions are called through a module's name cannot be followed: hash the whole
+        # module.
         try:
             self._sha.update(Path(str(value.__file__)).read_bytes())
         except (AttributeError, OSError):
@@ -326,7 +326,7 @@ class _PartHasher:
 
 
 def _state(value: Any) -> dict[str, Any] | None:
-    """The attributes of an object; `None` of one that cannot have any."""
+    """The attributes of an object; `None` for an object without any."""
     slots = [s for c in type(value).__mro__ for s in getattr(c, "__slots__", ())]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and s != "__dict__"}
     own = getattr(value, "__dict__", None)
@@ -336,7 +336,7 @@ def _state(value: Any) -> dict[str, Any] | None:
 
 
 def _globals_of(code: types.CodeType) -> Iterator[str]:
-    """The global names that code reads, and the code within it."""
+    """The global names that a code object reads, including nested code."""
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield step.argval
@@ -346,7 +346,7 @@ def _globals_of(code: types.CodeType) -> Iterator[str]:
 
 
 def _modules_of(module: types.ModuleType) -> list[types.ModuleType]:
-    """The modules that one has something of, but for installed packages."""
+    """The modules that a module imports from, except installed packages."""
     used = {}
     for value in vars(module).values():
         name = value.__name__ if isinstance(value, types.ModuleType) else None
@@ -359,9 +359,9 @@ def _modules_of(module: types.ModuleType) -> list[types.ModuleType]:
 
 @functools.lru_cache(maxsize=1024)
 def _package(module: str) -> str | None:
-    """The package of a module, with its version; `None` where it is not an installed one."""
+    """The installed package of a module, with its version; `None` if there is none."""
     top = module.partition(".")[0]
-    if top == "__main__":  # whatever its file, what is typed or run there is somebody's own
+    if top == "__main__":  # interactive or script code is the user's, whatever its file
         return None
     if top in sys.stdlib_module_names or top == "builtins":
         return f"python {sys.version_info[0]}.{sys.version_info[1]}"

@@ -1,8 +1,8 @@
-"""What is said while something runs belongs to what comes of it: warnings, gathered for a result.
+"""Collects the warnings that are logged during a run, for its result.
 
-Whatever is logged as a warning to "aumer" is shown to whoever watches; `gathered` keeps it as well.
-A thread that aumer starts runs in a copy of its starter's context, so that two runs at a time do
-not mix.
+Warnings logged to "aumer" are shown as usual; `collected_warnings` stores them, too. A thread that
+aumer starts runs in a copy of its starter's context, so that the warnings of concurrent runs do not
+mix.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def _collect(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """The texts of the warnings that are logged within, in this thread and those it starts."""
-    # A filter, since a logger with a handler no longer speaks where a program has set none up.
-    _LOGGER.addFilter(_collect)  # which is there once, however often it is added
+    """The texts of the warnings logged in the block, by this thread and those that it starts."""
+    # A filter, not a handler: a handler would disable logging's default output to stderr.
+    _LOGGER.addFilter(_collect)  # adding it again has no effect
     collected: list[str] = []
     before = _collectors.set((*_collectors.get(), collected))
     try:
@@ -39,12 +39,12 @@ def collected_warnings() -> Iterator[list[str]]:
 
 
 def unique(*texts: Iterable[str]) -> tuple[str, ...]:
-    """All texts in their order, each once."""
+    """The texts in order, without repetitions."""
     return tuple(dict.fromkeys(text for some in texts for text in some))
 
 
 class Pool(ThreadPoolExecutor):
-    """Threads whose warnings belong to whoever gives them work."""
+    """A thread pool whose warnings are collected by the caller that submits the work."""
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         """See `concurrent.futures.Executor`."""

@@ -1,4 +1,4 @@
-"""The motion of a face without any spotting: aumer as a motion meter."""
+"""Motion of a face without spotting: `aumer.features`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _SpotsNothing(SpotterModel):
-    """Takes a spotter's place: whatever comes before spotting is done as for `aumer.spot`."""
+    """A placeholder for the spotter; all earlier stages run as for `aumer.spot`."""
 
     name = "none"
 
@@ -32,7 +32,7 @@ class _SpotsNothing(SpotterModel):
 
 
 class _Options(RunOptions, total=False):
-    """`features`' arguments but for the video and the face, for its overloads."""
+    """Arguments of `features` except the video and the face, for its overloads."""
 
     settings: SettingsLike
 
@@ -67,22 +67,22 @@ def features(
 ) -> Motion | tuple[Motion, ...]:
     """Measure how a face moves: the `Features` that spotters read, and the face's track.
 
-    How true its lengths are by default, and how large the noise: README, "A motion meter";
-    benchmarks/results/motion-after.txt. Dense flow (settings motion.flow) reports about half.
+    docs/motion.md and benchmarks/results/motion-after.txt say how accurate the default lengths are,
+    and how large the noise. Dense flow (settings motion.flow) reports about half of a movement.
 
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index.
-        start, end, fps, face, min_coverage, cache, progress, settings, workers: as in `aumer.spot`.
-            They share features that are kept.
+        start, end, fps, face, min_coverage, cache, progress, settings, workers: as in `aumer.spot`;
+            both use the same cached features.
 
     Returns:
-        The motion; with face="all" a tuple with that of each face, by first appearance.
+        The motion; with face="all" a tuple with the motion of each face, by first appearance.
 
     Raises:
         UsageError: an argument or a setting cannot be used.
         VideoError: the video cannot be read.
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
-        WeightsError: weights of the face's networks are missing.
+        WeightsError: weights of the face networks are missing.
 
     Example:
         >>> motion = aumer.features("interview.mp4")
@@ -108,13 +108,14 @@ def features(
 
 
 class Meter:
-    """Measures any number of videos with one set of settings; `features` measures one.
+    """Measures the motion in any number of videos with one set of settings; `features` measures
+    one.
 
     Args:
         face, settings: see `features`.
 
     Raises:
-        UsageError: settings that cannot be used, or that ask for all faces where `face` does not.
+        UsageError: the settings cannot be used, or request all faces although `face` does not.
     """
 
     def __init__(self, *, face: str | int | None = None, settings: SettingsLike = None) -> None:
@@ -133,12 +134,11 @@ class Meter:
         self.close()
 
     def close(self) -> None:
-        """Give back what detectors and landmarkers hold."""
+        """Release detectors and landmarkers."""
         self._spotter.close()
 
     def each_face(self, video: Source, **options: Unpack[RunOptions]) -> tuple[Motion, ...]:
-        """The motion of each face that the settings say to follow; options and errors as
-        `features`."""
+        """The motion of each face that the settings select; options and errors as `features`."""
         return tuple(map(_motion, self._spotter.each_face(video, **options)))
 
 

@@ -1,7 +1,7 @@
-"""What a package or a system library that is missing means, and the command that brings it.
+"""Explains missing packages and system libraries, with the command that installs them.
 
-The first run of a new installation meets these before it meets anything of ours. No import of
-anything but the standard library: that is what may be broken.
+A new installation meets these errors first. This module imports only the standard library, since
+anything else may be broken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aumer.errors import BackendUnavailable
 CONTRIB = "opencv-contrib-python"
 HEADLESS = "opencv-contrib-python-headless"
 
-#: Packages whose import name is not their distribution's.
+#: Packages whose import name differs from their distribution's.
 _DISTRIBUTIONS = {
     "cv2": CONTRIB,
     "face_alignment": "face-alignment",
@@ -28,10 +28,10 @@ _LIBRARY = re.compile(r"(lib[\w.+-]+?\.so[\d.]*): cannot open shared object file
 
 
 def explained(error: BaseException) -> BackendUnavailable | None:
-    """What an import that failed means for a user, with the next command; `None` of other errors.
+    """The meaning of a failed import, with the next command; `None` for other errors.
 
     Args:
-        error: an error that nobody raised on purpose, or one that such an error is the cause of.
+        error: an unexpected error, or one that was caused by such an error.
     """
     found: BaseException | None = error
     while found is not None and not isinstance(found, ImportError):
@@ -63,22 +63,22 @@ def _missing(module: str) -> BackendUnavailable | None:
                 f"({sys.executable}). If aumer was installed in another environment, activate that "
                 f'one. Otherwise run `"{sys.executable}" -m pip install "{plain}"`'
             )
-    return None  # a plugin's own, or a fault of ours
+    return None  # from a plugin, or a bug of aumer
 
 
 def opencv_wheels() -> dict[str, str]:
-    """The version of each opencv distribution that is installed, by its name."""
+    """The versions of the installed opencv distributions, by name."""
     found = {(d.name or "").lower().replace("_", "-"): d.version for d in distributions()}
     return {name: found[name] for name in sorted(found) if name.startswith("opencv")}
 
 
 def opencv_repair(error: Exception | None, installed: dict[str, str]) -> str:
-    """The command that puts a whole cv2 in place of one that raised `error` or lacks modules.
+    """The command that repairs a cv2 which raised `error` or lacks modules.
 
     Args:
         installed: the version of each opencv distribution.
     """
-    # Windows on a screen need system libraries that servers lack; the headless wheel does without.
+    # The GUI wheel needs system libraries that servers lack; the headless wheel does not.
     wheel = HEADLESS if error is not None and "cannot open shared object" in str(error) else CONTRIB
     release = installed.get(wheel)
     target = f"{wheel}=={release}" if release else f"{wheel}>=4.11,<4.12"

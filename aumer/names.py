@@ -1,6 +1,6 @@
-"""Names as files: one rule from a name to a file's, and one for a path that a table gives.
+"""File names for arbitrary names, and checks of paths in tables.
 
-Both are for names that somebody else chose: subjects, videos, folds.
+Both are for names that others chose: subjects, videos, folds.
 """
 
 from __future__ import annotations
@@ -14,47 +14,46 @@ from urllib.parse import unquote_to_bytes
 from aumer.arguments import require_path
 from aumer.errors import UsageError
 
-#: Stay as they are; all else becomes ``%XX``, byte by byte in UTF-8.
+#: Characters that stay unchanged; all others become ``%XX``, byte by byte in UTF-8.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+=,()@ ")
-#: Names that Windows keeps for devices, whatever follows the first dot.
+#: Names that Windows reserves for devices, whatever follows the first dot.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(?=$|[. ])", re.IGNORECASE)
-#: Most letters of a file's name: room for endings, and for encrypted file systems (143).
+#: Most characters of a file's name; leaves room for suffixes and fits encrypted file systems (143).
 LONGEST = 100
 
 
 def file_name(name: str) -> str:
     """A file's name (without ending) for any text: different texts, different names.
 
-    They stay different where case does not count, and are good on every system. Names of ASCII
-    letters in lower case, digits and ``._-+=,()@`` stay as they are. Capitals are marked behind a
-    ``~`` (``Anna~1``: bit 0 is the first letter), other signs become ``%XX``, and what is longer
-    than `LONGEST` is cut and ends in a digest. `FileNames` marks no more than it must.
+    They also differ on file systems that ignore case, and are valid on every system. Names of
+    lower-case ASCII letters, digits and ``._-+=,()@`` stay unchanged. Capitals are encoded after a
+    ``~`` (``Anna~1``: bit 0 is the first letter), other characters become ``%XX``, and names longer
+    than `LONGEST` are cut and end in a digest. `FileNames` encodes capitals only where necessary.
     """
     marked = any(c.isascii() and c.isupper() for c in name)
     return _file(name, mark=marked)
 
 
 class FileNames:
-    """Names of files in one folder, for names that somebody else chose.
+    """File names in one folder for names that others chose.
 
-    A file is called as its name is by `file_name`, but without the mark of capitals (``Anna``);
-    where the folder holds another that differs from it in case alone, it gets the mark (of "anna",
-    ``anna~0``), since not every file system tells the two apart. Looked for are both, and what is
-    there keeps its name. So a file is found again whatever was added since, and those of before,
-    which were always marked, are found as well.
+    The file name is that of `file_name` without the code for capitals (``Anna``). If the folder
+    holds another name that differs only in case, the code is added (``anna~0`` for "anna"), since
+    some file systems ignore case. Both forms are searched, and an existing file keeps its name. So
+    a file is found again whatever was added later, as are older files, which always have the code.
 
-    What is asked for through one object counts as there from then on.
+    A name that was requested from this object counts as existing from then on.
     """
 
     def __init__(self, folder: Path) -> None:
         try:
             self._there = {path.name for path in Path(folder).iterdir()}
-        except OSError:  # not there yet, or not to be read: that is told where it is written to
+        except OSError:  # missing or unreadable; writing to it will raise the error
             self._there = set()
         self._lower = {file.lower() for file in self._there}
 
     def __call__(self, name: str, ending: str = "") -> str:
-        """The file of a name, with its ending."""
+        """The file name for a name, with the suffix `ending`."""
         plain, marked = (f"{_file(name, mark=mark)}{ending}" for mark in (False, True))
         for file in (plain, marked):
             if file in self._there:
@@ -81,12 +80,13 @@ def _file(name: str, *, mark: bool) -> str:
     if len(found) > LONGEST:
         known = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         found = f"{found[: LONGEST - 34]}~~{known}"
-    return found or "%"  # never follows from any other name
+    return found or "%"  # no other name gives this
 
 
 def name_of(file: str) -> str:
-    """The text that `file_name` or `FileNames` made this of; what they did not make, or have cut,
-    stays as it is."""
+    """The inverse of `file_name` and `FileNames`; names that they did not make, or cut, stay
+    unchanged.
+    """
     plain, _, _ = file.partition("~")
     bare = "" if file == "%" else unquote_to_bytes(plain).decode("utf-8", "replace")
     return bare if file in (_file(bare, mark=False), _file(bare, mark=True)) else file
@@ -96,11 +96,11 @@ def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> P
     """The path `name` below `root`, as a table or a data set gives it.
 
     Args:
-        links: symbolic links may lead out of `root`: they are of its owner, not of the table.
+        links: allow symbolic links out of `root`: its owner made them, not the author of the table.
 
     Raises:
-        UsageError: it is absolute, climbs with "..", names a drive, holds a null byte, or, unless
-            `links`, leads out of `root` by a symbolic link.
+        UsageError: the name is absolute, contains "..", a drive or a null byte, or, unless `links`,
+            leads out of `root` by a symbolic link.
     """
     root = Path(root)
     windows = PureWindowsPath(name)
@@ -108,11 +108,11 @@ def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> P
         "\0" in name
         or PurePosixPath(name).is_absolute()
         or bool(windows.drive or windows.root)
-        or ".." in windows.parts  # "/" parts those of Windows as well
+        or ".." in windows.parts  # "/" separates folders on Windows, too
     )
     path = root if out else root / name
     if not out and not links:
-        # Of a path that is not there yet, the part that is.
+        # If the path does not exist yet, its existing part.
         out = not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
     if out:
         raise UsageError(
@@ -122,26 +122,28 @@ def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> P
 
 
 def without_folders(text: str) -> str:
-    """An absolute path as its last name, for what others get to see; other text as it is."""
+    """The last component of an absolute path, for files that others will see; other text
+    unchanged.
+    """
     path = PureWindowsPath(text) if PureWindowsPath(text).drive else PurePosixPath(text)
     return (path.name or text) if path.is_absolute() or text.startswith("~") else text
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """With ``~`` as the user's folder; of users that there are not it stays as it is.
+    """The path with ``~`` replaced by the user's folder; unchanged for unknown users.
 
     Raises:
-        UsageError: it is no path.
+        UsageError: it is not a path.
     """
     require_path("a path", path, "a text or a path")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a file that can be seen; False for names that no file can have, too."""
+    """Whether it is an accessible file; False also for invalid names."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names of 300 letters
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a folder that can be seen; False for names that no folder can have, too."""
+    """Whether it is an accessible folder; False also for invalid names."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for names of 300 letters

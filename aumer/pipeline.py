@@ -1,10 +1,10 @@
-"""From a video to spotted and named expressions: the one place that wires the stages together."""
+"""From a video to spotted and named expressions: connects all stages."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     from typing_extensions import Required, Self, Unpack
 
 
-#: The spotter, by name, where none is asked for.
+#: Name of the default spotter.
 DEFAULT_MODEL = "combined"
 
 
 class _Options(HookedOptions, total=False):
-    """`spot`'s arguments but for the video and the face, for its overloads."""
+    """Arguments of `spot` except the video and the face, for its overloads."""
 
     model: str | PathLike[str] | SpotterModel
     graph: AUGraph | str | PathLike[str] | None
@@ -82,7 +82,7 @@ class _Options(HookedOptions, total=False):
 
 
 class _Facts(TypedDict, total=False):
-    """Of a `SpotResult`, what depends on where the features come from."""
+    """Fields of a `SpotResult` that depend on the source of the features."""
 
     video: Required[VideoInfo]
     coverage: Required[float]
@@ -94,7 +94,7 @@ class _Facts(TypedDict, total=False):
 
 
 class _Made(TypedDict):
-    """Of a `SpotResult`, what says how it was made."""
+    """Fields of a `SpotResult` that say how it was made."""
 
     spotter: str
     settings: dict[str, Any]
@@ -105,27 +105,27 @@ class _Made(TypedDict):
 class Spotter:
     """Spots in any number of videos with one model and one set of settings.
 
-    Detectors and landmarkers are made for the first video and used for all. They are given back by
-    `close`, at the end of a ``with`` block, or when nobody knows the spotter any more.
+    Detectors and landmarkers are made for the first video and reused. They are released by `close`,
+    at the end of a ``with`` block, or when the object is garbage-collected.
 
     Args:
-        model: a spotter's name, the path of a network's weights (``aumer train`` writes them), or
-            an object that keeps the `SpotterModel` contract.
-        graph: an `AUGraph`, or the name or path of one, for a network in place of the one that it
-            was trained with; over the same ROIs.
-        recognizer: labels what is spotted; see `classify`. None labels nothing.
+        model: a spotter's name, the path of a network's weights (``aumer train`` writes them), or a
+            `SpotterModel`.
+        graph: an `AUGraph`, or its name or path, that replaces the one that a network was trained
+            with; over the same ROIs.
+        recognizer: labels the spotted expressions; see `classify`. None labels nothing.
         aus: see `spot`.
         device: see `spot`.
         sensitivity, micro_max_s: see `spot`.
-        face: which face to follow, in place of what the settings say; see `spot`.
-        settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
-            stands at the default.
+        face: which face to follow; overrides the settings; see `spot`.
+        settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; missing values have
+            their defaults.
 
     Raises:
-        UsageError: unknown model, a graph for a model that uses none, a sensitivity for one whose
-            false alarms were not measured, settings that are unknown, mistyped or out of range, or
+        UsageError: unknown model; a graph for a model without one; a sensitivity for a model whose
+            false alarms were not measured; settings that are unknown, mistyped, out of range, or
             that the network cannot work with.
-        WeightsError: the weights are missing or damaged, or are for other ROIs.
+        WeightsError: the weights are missing, damaged, or for other ROIs.
 
     Example:
         >>> with aumer.Spotter(model="rules") as spotter:
@@ -160,7 +160,7 @@ class Spotter:
             chosen = replace(self.settings.face, follow=face)  # type: ignore[arg-type]
             self.settings = replace(self.settings, face=chosen)
         if self.settings.motion.preset in DENSE:
-            resolve_flow(self.settings.motion.flow)  # or complain of its name at once
+            resolve_flow(self.settings.motion.flow)  # refuses unknown names at once
         self._trackers = Trackers(self.settings.face)
         with collected_warnings() as logged:
             self._model: SpotterModel = _model(model, graph, device, self.settings)
@@ -170,7 +170,7 @@ class Spotter:
             )
             self._reading = reading_of(aus, self.settings)
         self._load_notes = unique(logged)
-        # A spotter without this dial has its limit told at "normal", whatever the settings say.
+        # A spotter without a sensitivity reports its limit at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
         self._rules = self._model.rules or usual
         if sensitivity is not None:
@@ -193,14 +193,14 @@ class Spotter:
         return self._model.false_alarms
 
     def made(self, result: SpotResult) -> bool:
-        """Whether a result's spotter was this one: its name, weights, graph and constants."""
+        """Whether this spotter made a result: same name, weights, graph and constants."""
         known = self._model.digests.items()
         return result.spotter == self._model.name and all(
             result.digests.get(name) == digest for name, digest in known
         )
 
     def close(self) -> None:
-        """Give back what detectors and landmarkers hold; a later video has them made anew."""
+        """Release detectors and landmarkers; a later video makes new ones."""
         self._trackers.close()
         self._trackers = Trackers(self.settings.face)
 
@@ -208,7 +208,7 @@ class Spotter:
         """Spot in one video; the options are those of `each_face`.
 
         Raises:
-            UsageError: the settings ask for all faces, which `each_face` is for.
+            UsageError: the settings request all faces; use `each_face`.
         """
         if self.settings.face.follow == "all":
             raise UsageError(
@@ -225,14 +225,14 @@ class Spotter:
     def each_face(
         self, video: Source | Features, **options: Unpack[HookedOptions]
     ) -> tuple[SpotResult, ...]:
-        """A result for each face that the settings say to follow, by first appearance.
+        """A result for each face that the settings select, by first appearance.
 
-        Options and errors as `spot`. Of several faces, those seen for less than a second are left
-        out, and `min_coverage` must be reached by one of them.
+        Options and errors as `spot`. If there are several faces, those seen for less than a second
+        are left out, and at least one must reach `min_coverage`.
         """
         with collected_warnings() as logged:
             found = self._each_face(video, VideoRun(**options))
-        # What was said of the models before this run is of this result, too.
+        # Notes from loading the models belong to this result, too.
         before = (*self._load_notes, *self._model.notes)
         return tuple(replace(one, notes=unique(one.notes, before, logged)) for one in found)
 
@@ -275,7 +275,7 @@ class Spotter:
         run.show("track", track)
         run.show("features", analysis.features)
 
-        both: list[Keeper] = []  # for one pass over the frames, where both make flow maps of them
+        both: list[Keeper] = []  # one pass over the frames for both that need flow maps
 
         def kept(moving: list[Moment]) -> Keeper | None:
             labeler = self._labeler
@@ -326,13 +326,13 @@ class Spotter:
         given: Mapping[str, Any],
         **facts: Unpack[_Facts],
     ) -> SpotResult:
-        """Spot in features, name what is found, and say how it came to be.
+        """Spot in features, label the expressions, and record how the result was made.
 
         Args:
-            judged: what a labeler says of moments that have an apex after their onset.
-            acting: the action units of such moments; `None` to read none.
-            given: what the settings say of the input.
-            facts: of the result, where they depend on whether a video was read.
+            judged: labels of moments whose apex lies after their onset.
+            acting: reads the action units of such moments; `None` reads none.
+            given: entries of the result's settings that describe the input.
+            facts: fields of the result that depend on whether a video was read.
         """
         scores, expressions = self.decide(features)
         run.show("scores", scores)
@@ -366,7 +366,7 @@ class Spotter:
         content: str | None,
         given: Mapping[str, Any],
     ) -> _Made:
-        """How a result came to be; the arguments as in `_found`, and the settings of the motion."""
+        """How a result was made; arguments as in `_found`, and the settings of the motion."""
         named = self._kinds()
         if labeler is not None:
             named["recognition"] = {"recognizer": labeler.recognizer.name}
@@ -391,14 +391,14 @@ class Spotter:
         )
 
     def repeats(self, stored: SpotResult, video: Source, **options: Unpack[RunOptions]) -> bool:
-        """Whether a stored result is of this very video, and made as this spotter would make it.
+        """Whether a stored result belongs to this video and was made as this spotter would make it.
 
-        Settings, weights, code of others, aumer's version and the part of the video are compared;
-        the video is read for its digest, and not analyzed. Options are those of a call.
+        Compares settings, weights, user code, aumer's version and the part of the video; the video
+        is read for its digest, but not analyzed. Options as for a call.
         """
         run = VideoRun(**options)
         content = content_digest(video, fps=run.fps)
-        if content is None:  # a camera shows something else
+        if content is None:  # a camera has no fixed content
             return False
         made = self._made(self.settings, self._labeler, content, {"input": run.ranges})
         return (
@@ -408,16 +408,16 @@ class Spotter:
             and stored.versions == made["versions"]
         )
 
-    # -- what a live run is made of (`aumer.live`) ---------------------------------------------
+    # -- for live runs (`aumer.live`) ---------------------------------------------
 
     @property
     def model(self) -> SpotterModel:
-        """What spots."""
+        """The spotter model."""
         return self._model
 
     def reached(
         self, opened: Callable[[Keep], VideoReader], *, keeps_s: float, workers: int | None = None
-    ) -> Iterator[Reached]:
+    ) -> Generator[Reached, None, None]:
         """Follow and measure one face frame by frame; see `aumer.motion.analysis.reached`."""
         return reached(
             opened, self.settings, trackers=self._trackers, workers=workers, keeps_s=keeps_s
@@ -446,11 +446,21 @@ class Spotter:
         )
         self.decide(still)
 
+    def check_named(self) -> None:
+        """Complain, before the first expression, of a recognizer that `named` cannot use.
+
+        Raises:
+            UsageError: it does not read motion alone.
+        """
+        if self._of_motion is not None:
+            self._of_motion.check_motion()
+
     def named(
         self, features: Features, expressions: Sequence[Expression]
     ) -> tuple[Expression, ...]:
-        """The expressions with labels told by their motion alone; as they are where nothing labels,
-        and where nothing moves."""
+        """The expressions, labeled by their motion alone; unchanged if there is no labeler or no
+        motion.
+        """
         labeler = self._of_motion
         if labeler is None:
             return tuple(expressions)
@@ -461,7 +471,7 @@ class Spotter:
         return _labeled(tuple(expressions), verdicts)
 
     def decide(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
-        """What the model says, each expression with its peak, and of the kind asked for.
+        """The model's expressions, with peaks, and with kinds by `micro_max_s`.
 
         Raises:
             UsageError: the model cannot read the features.
@@ -473,7 +483,7 @@ class Spotter:
         return scores, expressions
 
     def _kinds(self) -> dict[str, dict[str, Any]]:
-        """What a result's settings say of a limit that was asked for."""
+        """Entries of a result's settings for a requested `micro_max_s`."""
         limit = self._micro_max_s
         return {} if limit is None else {"kind": {"micro_max_s": float(limit)}}
 
@@ -483,7 +493,7 @@ class Spotter:
         return follow == "all" or follow.isdecimal()
 
     def _in_features(self, features: Features, run: VideoRun) -> SpotResult:
-        """Spot in motion that has been measured already; its video is not read."""
+        """Spot in features; the video is not read."""
         if self._reading is not None:
             require_maps("asked for")
         coverage = float(features.valid.mean()) if len(features) else 0.0
@@ -515,7 +525,7 @@ class Spotter:
 
 
 def _as_measured(settings: Settings, features: Features) -> Settings:
-    """The settings, of motion as the features say that they were measured."""
+    """The settings, with the motion settings that the features were measured with."""
     known = {one.name for one in fields(settings.motion)}
     recorded = {name: value for name, value in (features.motion or {}).items() if name in known}
     return replace(settings, motion=replace(settings.motion, **recorded))
@@ -567,49 +577,49 @@ def spot(
 
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index; or
-            `Features` of one, which no face is looked for in.
-        model: a spotter's name ("combined": what rules and a network propose and a judge believes;
-            "rules", "network"), the path of a network's weights, or an object that keeps the
-            `SpotterModel` contract.
-        graph: an `AUGraph`, or the name or path of one, for a network in place of its own.
-        recognizer: labels each expression, in a second pass over its frames; as `classify`'s model.
-            One whose flow map cannot be made keeps no label. Of features it must be one that reads
-            motion; "default" is then "graph-motion".
-        aus: whether the action units of each expression are read, in a second pass over its
-            frames: True for the reader that ships, or another one; as `classify`'s.
+            `Features`, for which no face is searched.
+        model: a spotter's name ("combined": rules and a network propose, a judge decides; "rules";
+            "network"), the path of a network's weights, or a `SpotterModel`.
+        graph: an `AUGraph`, or its name or path, that replaces a network's own.
+        recognizer: labels each expression in a second pass over its frames; see `classify`'s
+            `model`. An expression whose flow map cannot be made gets no label. With features it
+            must be a recognizer that reads motion; "default" is then "graph-motion".
+        aus: reads the action units of each expression in a second pass over its frames: True for
+            the AU reader that ships, or another reader; see `classify`'s `aus`.
         start, end: seconds; frames with start <= time < end are analyzed.
         fps: frames per second; needed for folders and arrays.
         face: which face: "largest" (the default: the largest one of the first frame that shows
             any), "left" or "right" (as the picture shows them), a number (1 is the first face that
-            appears), or "all", which gives a tuple with a result for each, by first appearance.
-            One person is followed as long as they are seen; who is who is told by place and
-            movement, never by looks.
-        device: where networks run, as torch names it; what can run on the CPU alone does so and
-            says it. With "auto" each runs where it runs best: one that spots is small and takes
-            the CPU, a recognizer of sequences takes a GPU if there is one.
-        sensitivity: "low", "normal", "high", or false alarms a minute of rest that the spotter may
-            raise on simulated faces, the same as the setting rules.sensitivity. Of "rules" it moves
-            the threshold in units of noise (`aumer.spotting.noise`), of "combined" the probability
-            that an expression needs (`aumer.spotting.judge`); of a network alone nobody measured
-            it, and asking for one is an error.
-        micro_max_s: the longest micro-expression in seconds: whatever spotted an expression, its
-            kind is told anew by its duration. None leaves kinds as the spotter says.
-        min_coverage: least share of frames with a usable face, and of the time in which its motion
-            could be measured, in [0, 1].
-        cache: a folder where features are kept for the next run, or True for aumer's own; an
-            interrupted run goes on where it stopped.
-        progress: called with the number of frames decoded and the container's estimate, if any;
-            True keeps a line of text on stderr, in a notebook as well.
+            appears), or "all", which returns a tuple with a result for each, by first appearance. A
+            person is followed as long as their face is visible; people are distinguished by
+            position and movement, never by appearance.
+        device: where networks run, as torch names it; parts that support only the CPU run there and
+            a note says so. With "auto" each part runs where it is fastest: a spotting network is
+            small and uses the CPU, a recognizer of sequences uses a GPU if there is one.
+        sensitivity: "low", "normal", "high", or the accepted number of false alarms per minute of
+            rest, as measured on simulated faces; same as the setting rules.sensitivity. For "rules"
+            it sets the threshold in units of noise (`aumer.spotting.noise`), for "combined" the
+            least probability of an expression (`aumer.spotting.judge`). For a network alone it was
+            not measured, and giving it is an error.
+        micro_max_s: the longest micro-expression in seconds: the kind of every expression is set by
+            its duration. None leaves the kinds of the spotter.
+        min_coverage: least share of frames with a usable face, and of the time with measured
+            motion, in [0, 1].
+        cache: a folder where features are stored for the next run, or True for aumer's own folder;
+            an interrupted run continues where it stopped.
+        progress: called with the number of decoded frames and the container's estimate of the
+            total, if any; True shows a line on stderr, or a bar in a notebook.
         hook: called with ("track" | "features" | "scores" | "verdicts", value) as these are ready.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``.
-        workers: threads that measure motion; never changes a number.
+        workers: threads that measure motion; they never change the result.
 
     Raises:
         UsageError: an argument or a setting cannot be used.
         VideoError: the video cannot be read.
-        NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
-        NoMotionError: a face is there, but its motion could be measured in no more of the time.
-        WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
+        NoFaceError: less than `min_coverage` of the frames hold a usable face.
+        NoMotionError: a face is there, but its motion was measured in less than `min_coverage` of
+            the time.
+        WeightsError: weights are missing, damaged, or for other ROIs than those of the graph.
 
     Example:
         >>> result = aumer.spot("interview.mp4")
@@ -645,7 +655,7 @@ def spot(
 
 
 def _doubts(moments: Sequence[Moment], verdicts: Sequence[Verdict | None]) -> Iterator[str]:
-    """Which labels are none, or may mean little, and why."""
+    """Doubts about labels: missing or unreliable ones, with reasons."""
     doubts = [None if v is None else v.doubt for v in verdicts]
     for doubt in dict.fromkeys(d for d in doubts if d is not None):
         whose = [
@@ -681,7 +691,7 @@ def _model(
 
 
 def _require_dial(model: SpotterModel, asked: str) -> None:
-    """Complain of a sensitivity that would move nothing."""
+    """Refuse a sensitivity that would have no effect."""
     own = model.sensitivity
     if own is None:
         raise UsageError(
@@ -697,14 +707,14 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
         )
 
 
-#: Seconds that one of several faces must be seen for to get a result.
+#: With several faces, least seconds that a face must be visible to get a result.
 _LEAST_SEEN_S = 1.0
 
 
 def _worth_a_result(
     found: tuple[Analysis, ...], video: Source, settings: Settings, min_coverage: float
 ) -> tuple[Analysis, ...]:
-    """Those of several faces that were seen long enough."""
+    """Of several faces, those that were visible long enough."""
     if not found:
         name = os.fspath(video) if isinstance(video, (str, PathLike)) else "the video"
         raise NoFaceError(
@@ -720,7 +730,7 @@ def _worth_a_result(
 
 
 def _seconds_seen(track: FaceTrack) -> float:
-    """How long the face was usable, whatever the frame rate."""
+    """Seconds for which the face was usable, at any frame rate."""
     if len(track) < 2:
         return 0.0
     return float(track.valid.sum() * np.median(np.diff(track.times)))

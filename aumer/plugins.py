@@ -1,6 +1,6 @@
-"""Modules of the user's that register parts: imported before names are looked up.
+"""Users' modules that register parts, imported before names are resolved.
 
-What was loaded here is loaded again in every process that work is sent to (`there`).
+Worker processes load the same modules again (`there`).
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from aumer.names import expanded, is_file
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
-#: What `load` was asked for, by what it was found to be: absolute paths and names of modules.
+#: Loaded plugins: absolute paths and names of modules.
 _loaded: list[str] = []
 
 
 def load(plugin: str | os.PathLike[str]) -> ModuleType:
-    """Import a module that registers parts; one that was imported already stays as it is.
+    """Import a module that registers parts; an imported one is not imported again.
 
     Args:
-        plugin: a Python file, which becomes the module of its name, and whose folder is searched
-            for what it imports after all other places; or the name of an importable module.
+        plugin: a Python file, which becomes the module of its name and whose folder is appended to
+            the import path; or the name of an importable module.
 
     Raises:
-        UsageError: there is none, its name is another module's, or it fails; with file and line.
+        UsageError: it does not exist, another module has its name, or importing fails; the message
+            has file and line.
     """
     require_path("plugin", plugin, "a Python file, or the name of a module")
     text = os.fspath(plugin)
@@ -48,7 +49,7 @@ def load(plugin: str | os.PathLike[str]) -> ModuleType:
 
 
 def line_of(error: BaseException) -> str | None:
-    """File and line of a plugin that an error came through, the innermost; None for none."""
+    """File and line of the innermost plugin code in an error's traceback; None if there is none."""
     modules = {name: vars(sys.modules[name]) for name in _loaded if name in sys.modules}
     loaded = {*_loaded, *(module.get("__file__") for module in modules.values())}
     frames = traceback.extract_tb(error.__traceback__)
@@ -57,7 +58,7 @@ def line_of(error: BaseException) -> str | None:
 
 
 def there(function: Callable[[Job], Done]) -> Callable[[Job], Done]:
-    """The function, so that a process to which it is sent loads first what was loaded here."""
+    """The function, wrapped so that a process that receives it first loads the same plugins."""
     return _There(_Ticket(tuple(_loaded)), function) if _loaded else function
 
 
@@ -77,7 +78,7 @@ def _arrive(plugins: Sequence[str]) -> _Ticket:
 
 @dataclass(frozen=True)
 class _There(Generic[Job, Done]):
-    # The ticket first: what comes after it may be of a class that a plugin defines.
+    # The plugins come first: later arguments may be of a class that a plugin defines.
     ticket: _Ticket
     function: Callable[[Job], Done]
 
@@ -103,7 +104,7 @@ def _file(path: Path) -> ModuleType:
         )
     folder = str(path.parent)
     if folder not in sys.path:
-        sys.path.append(folder)  # the last: it must hide no other module
+        sys.path.append(folder)  # last, so that it hides no other module
     importlib.invalidate_caches()
     found = sys.modules.get(name)
     origin = vars(found).get("__file__") if found else _origin(name)
@@ -136,7 +137,7 @@ def _import(name: str, what: str) -> ModuleType:
 
 
 def _broken(what: str, error: BaseException) -> UsageError:
-    """Says the innermost line that lies where the plugin does, or below."""
+    """An error with the innermost line in the plugin's folder or below."""
     aside = (str(Path(__file__).parent), importlib.__file__, "<frozen")
     lines = [
         (frame.filename, frame.lineno)

@@ -1,4 +1,4 @@
-"""The state that all of a process shares: changed for a moment, and left behind by a fork."""
+"""State that a whole process shares: temporary changes, and forks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Undo = Callable[[], None]
 
 
 class Momentary:
-    """A change of the process for as long as anybody needs it, in however many threads.
+    """A change of the process that lasts as long as any thread needs it.
 
-    Nested and concurrent blocks make the change once; the last one that ends undoes it. (Each on
-    its own would save and restore what another has changed: the change would stay for ever.)
+    Nested and concurrent blocks make the change once; the last one that ends undoes it. (If each
+    block saved and restored the state by itself, overlapping blocks would make the change
+    permanent.)
 
     Args:
-        change: makes the change and returns what undoes it.
+        change: makes the change and returns a function that undoes it.
     """
 
     def __init__(self, change: Callable[[], Undo]) -> None:
@@ -50,7 +51,7 @@ class Momentary:
 
 
 def environment(name: str, value: str) -> Momentary:
-    """An environment variable that is set for a moment."""
+    """Sets an environment variable temporarily."""
 
     def change() -> Undo:
         before = os.environ.get(name)
@@ -68,19 +69,19 @@ def environment(name: str, value: str) -> Momentary:
 
 
 def keep_streams() -> None:
-    """Lead descriptors 0 to 2 nowhere where they are closed.
+    """Open closed descriptors 0 to 2 on the null device.
 
-    The next file that is opened would get their number, and whatever C++ libraries print, or
-    `unannounced` does to stderr, would befall it.
+    Otherwise the next file that is opened would get such a number, and what C++ libraries print, or
+    what `unannounced` does to stderr, would go to that file.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
-#: What TensorFlow Lite, glog and absl announce whatever their log level.
+#: Messages that TensorFlow Lite, glog and absl print at any log level.
 _ANNOUNCED = re.compile(
     rb"INFO: Created TensorFlow Lite |WARNING: All log messages before absl|[IW]\d{4,8} "
 )
@@ -93,7 +94,7 @@ def _hold_stderr() -> Undo:
         return lambda: None
     try:
         held = tempfile.TemporaryFile()  # noqa: SIM115  # closed by what undoes this
-    except OSError:  # no room: rather noise than silence
+    except OSError:  # no disk space: rather too many messages than none
         os.close(saved)
         return lambda: None
     os.dup2(held.fileno(), 2)
@@ -110,15 +111,15 @@ def _hold_stderr() -> Undo:
     return undo
 
 
-#: Keeps C++ libraries' announcements from file descriptor 2. Whatever else is written there
-#: meanwhile, by other threads for instance, comes out when the last block ends.
+#: Removes C++ libraries' announcements from file descriptor 2. Anything else written there
+#: meanwhile, for example by other threads, is printed when the last block ends.
 unannounced = Momentary(_hold_stderr)
 
 
 def give_back_memory() -> None:
-    """Hand memory that was freed back to the system, where the C library keeps it (glibc).
+    """Return freed memory to the system, which glibc does not do by itself.
 
-    After an hour of pictures that is a hundred megabytes.
+    After an hour of video this is a hundred megabytes.
     """
     if sys.platform != "linux":
         return
@@ -133,11 +134,11 @@ _orphaned = threading.Event()
 
 
 def use_threads() -> None:
-    """Say that threads of libraries (OpenCV, torch, a part's own) are about to be used here.
+    """Record that this process uses threads of libraries (OpenCV, torch, a part's own).
 
     Raises:
-        UsageError: this process was forked from one that had used them. None of its threads came
-            along, and whoever waits for one waits for ever.
+        UsageError: this process was forked from one that used them. Threads are not copied by a
+            fork, so waiting for one would never end.
     """
     if _orphaned.is_set():
         raise UsageError(

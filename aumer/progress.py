@@ -1,4 +1,4 @@
-"""How far a long call is: whoever waits is told in a line of text, or in a bar of a notebook."""
+"""Progress of a long call, as a line of text or as a bar in a notebook."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 from aumer.arguments import require_function
 
-#: Called with how much is done, and an estimate of how much there is, if any.
+#: Called with the amount done, and an estimate of the total, if any.
 Progress = Callable[[int, "int | None"], None]
 
-#: Seconds between two states of the line.
+#: Seconds between two updates of the line.
 _EVERY_S = 0.5
 
 
 @contextmanager
 def telling(progress: Progress | bool | None, unit: str = "frames") -> Iterator[Progress | None]:
-    """What to call: `progress` itself, or for True what keeps a line on stderr up to date.
+    """The function to call: `progress` itself, or for True one that shows a line on stderr.
 
-    The line is plain text with a carriage return; in a notebook it is a bar, without ipywidgets. It
-    ends with what was done last, and only if anything was.
+    The line is plain text with a carriage return; in a notebook it is a bar, without ipywidgets.
+    Its last state is that of the last call; without any call nothing is shown.
     """
     if progress is None or callable(progress):
         yield progress
         return
-    found: Any = progress  # what callers give may be anything
+    found: Any = progress  # callers may pass anything
     if not isinstance(found, bool):
         require_function("progress", found, "a function, True or False")
     if not found:
@@ -57,7 +57,7 @@ class _Line:
             self._say("\n")
 
     def _text(self, done: int, total: int | None) -> str:
-        # A total is an estimate, and may be passed.
+        # The total is an estimate and may be exceeded.
         share = f" of about {total} ({done / total:.0%})" if total and done <= total else ""
         return f"{done}{share} {self._unit}"
 
@@ -68,13 +68,13 @@ class _Line:
 
     @staticmethod
     def _say(text: str) -> None:
-        if sys.stderr is not None:  # closed by whoever started us
+        if sys.stderr is not None:  # closed by the parent process
             sys.stderr.write(text)
             sys.stderr.flush()
 
 
 class _Bar(_Line):
-    """The same as an output of a notebook's cell that is replaced by the next."""
+    """The same as the output of a notebook's cell, replaced at each update."""
 
     def __init__(self, unit: str) -> None:
         super().__init__(unit)
@@ -83,7 +83,7 @@ class _Bar(_Line):
     def end(self) -> None:
         if self._last is not None:
             done, total = self._last
-            # What is over has no rest: the estimate was the container's.
+            # At the end nothing remains, whatever the container's estimate was.
             self._draw(self._text(done, total), done, done)
 
     def _write(self, done: int, total: int | None) -> None:
@@ -102,7 +102,7 @@ class _Bar(_Line):
 
 
 def _in_notebook() -> bool:
-    """Whether what is displayed goes to a kernel's front end."""
+    """Whether displayed output goes to a notebook."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None

@@ -1,12 +1,12 @@
-"""Names for the parts that can be exchanged: `resolve(kind, name_or_object)`.
+"""Names of exchangeable parts: `resolve(kind, name_or_object)`.
 
 A part is found under its built-in name, under a name given to `register`, or under an entry point
-of the group ``aumer.<kind>``; any other object is passed through, so a user may hand over the part
-itself. Built-ins are named by module path and imported on first use.
+of the group ``aumer.<kind>``; any other object is returned as it is, so a user may pass the part
+itself. Built-in parts are listed by module path and imported on first use.
 
-A part may be a function, or an object that does not derive from its interface. What it has of that
-all the same is asked here (`offered`, `arguments`, `called`) and nowhere else, once, when the
-interface's own `resolve` takes it in; from there on all are of the interface.
+A part may be a function, or an object that does not derive from its interface. Which members of the
+interface it has is checked only here (`offered`, `arguments`, `called`), once, when the `resolve`
+of the interface wraps it; all later code sees the interface.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _parts: dict[str, dict[str, Any]] = {
         "rules": "aumer.spotting.rules:RuleSpotter",
         "zhao-2022-like": "aumer.spotting.rivals.rules:ZhaoSpotter",
     },
-    # What is registered is the `Architecture`, which makes the network.
+    # The registered class is the `Architecture`, which makes the network.
     "network": {
         "boosting-vrme-like": "aumer.spotting.rivals.vrme:VideoRegression",
         "lgsnet-like": "aumer.spotting.rivals.lgsnet:LgsnetLike",
@@ -60,6 +60,7 @@ _parts: dict[str, dict[str, Any]] = {
     "targets": {
         "aumer": "aumer.spotting.targets:AumerObjective",
         "contrast": "aumer.spotting.rivals.spotformer:ContrastObjective",
+        "linear-regression": "aumer.spotting.rivals.regression:LinearRegressionObjective",
         "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
         "regression": "aumer.spotting.rivals.regression:RegressionObjective",
     },
@@ -113,7 +114,7 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "protocol": {},
     "evaluator": {"aumer": "aumer.evaluation.spotting:evaluate"},
-    # Of files of intervals, of others too: what reads them.
+    # Readers of files of intervals, also from other programs.
     "reader": {
         "table": "aumer.tables.readers:TableReader",
         "headerless": "aumer.tables.readers:HeaderlessReader",
@@ -122,7 +123,7 @@ _parts: dict[str, dict[str, Any]] = {
         "npy": "aumer.tables.readers:NpyReader",
         "per-video": "aumer.tables.readers:PerVideoReader",
     },
-    # By the suffix of their files, without the dot.
+    # Named by the suffix of their files, without the dot.
     "format": {
         "json": "aumer.results.formats:Json",
         "csv": "aumer.results.expressions_csv:Csv",
@@ -139,7 +140,7 @@ _parts: dict[str, dict[str, Any]] = {
         "tsv": "aumer.results.bids:Events",
         "txt": "aumer.results.mne:MneText",
     },
-    # What is registered adds the parser of the command.
+    # The registered function adds the parser of the command.
     "command": {
         "spot": "aumer.cli.spot:add_parser",
         "classify": "aumer.cli.classify:add_parser",
@@ -167,10 +168,10 @@ _parts: dict[str, dict[str, Any]] = {
     },
 }
 
-#: Kinds of before, and what they are now; told for one release.
+#: Former kinds and their present names; the error message names them for one release.
 _renamed = {"sequence-recognizer": "recognizer"}
 
-#: Kinds of which many ship: a mapping from name to part, by module path, imported when needed.
+#: Kinds with many built-in parts: module path of a mapping from name to part, imported when needed.
 _shipped: dict[str, str] = {
     "graph": "aumer.graph:SHIPPED",
     "roi-set": "aumer.graph.rois:NAMED",
@@ -180,10 +181,10 @@ _shipped: dict[str, str] = {
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
-    """Decorator: ``@register("flow", "mine")`` makes the decorated object known by that name.
+    """Decorator: ``@register("flow", "mine")`` registers the decorated object under that name.
 
     Raises:
-        UsageError: unknown kind, no name, or the name is taken by another object.
+        UsageError: unknown kind, empty name, or another object has the name.
 
     Example:
         >>> @aumer.register("flow", "still")
@@ -212,13 +213,13 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Every name of `kind`, sorted: built-in, registered, and from entry points."""
+    """All names of a kind, sorted: built-in, registered, and from entry points."""
     entries = (e.name for e in entry_points(group=f"aumer.{kind}"))
     return tuple(sorted({*_of(kind), *_shipped_parts(kind), *entries}))
 
 
 def resolve(kind: str, part: Any) -> Any:
-    """The part called `part`, or `part` itself where it is not a string.
+    """The part of that name, or `part` itself if it is not a string.
 
     Raises:
         UsageError: unknown kind or name; the message lists the choices and the nearest match.
@@ -240,7 +241,7 @@ def resolve(kind: str, part: Any) -> Any:
 
 
 def require(kind: str, name: str) -> None:
-    """Complain of a name that no part has, as `resolve` does; imports none.
+    """Raise the error of `resolve` for an unknown name, without importing any part.
 
     Raises:
         UsageError: as `resolve`.
@@ -265,9 +266,9 @@ def kinds() -> tuple[str, ...]:
 
 
 def sources(kind: str) -> dict[str, tuple[str, str]]:
-    """By name, sorted, where the code of each part of `kind` is and who named it.
+    """By name, sorted, where the code of each part of a kind is and how it was registered.
 
-    The first is ``module:attribute``, of an object that was registered its class's. The second is
+    The first is ``module:attribute`` (for a registered object that of its class). The second is
     "built in", "registered", or "package NAME" for an entry point. No part is imported.
     """
     found = {
@@ -285,15 +286,15 @@ def sources(kind: str) -> dict[str, tuple[str, str]]:
 
 
 def built_in(kind: str, name: str) -> bool:
-    """Whether the part of that name ships with aumer; imports nothing but what lists them."""
+    """Whether the part of that name ships with aumer; imports no part."""
     return isinstance(_of(kind).get(name), str) or name in _shipped_parts(kind)
 
 
 def name_of(kind: str, part: Any) -> str:
-    """The name that a class or function is known by: the inverse of `resolve`; imports nothing.
+    """The registered name of a class or function: the inverse of `resolve`; imports nothing.
 
     Raises:
-        UsageError: unknown kind, or it has no name.
+        UsageError: unknown kind, or it is not registered.
     """
     where = f"{part.__module__}:{part.__qualname__}"
     for name, known in _of(kind).items():
@@ -309,19 +310,19 @@ def name_of(kind: str, part: Any) -> str:
 
 
 def offered(part: Any, interface: type) -> frozenset[str]:
-    """The names of an interface's public members that a part has which does not derive from it."""
+    """The public members of an interface that a part has although it does not derive from it."""
     bases = inspect.getmro(interface)
     named = {*dir(interface), *(n for base in bases for n in inspect.get_annotations(base))}
     return frozenset(n for n in named if not n.startswith("_") and hasattr(part, n))
 
 
 def arguments(call: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of what a function of somebody else's takes."""
+    """The names of the arguments of a user's function."""
     return tuple(inspect.signature(call).parameters)
 
 
 def called(part: Any) -> str:
-    """What a message calls a part: its name, or else its class's."""
+    """The name of a part in messages: its own, or else that of its class."""
     own = getattr(part, "name", None) or getattr(part, "__qualname__", None)
     return str(own or type(part).__qualname__)
 

@@ -1,8 +1,8 @@
-"""Files at addresses (``s3://bucket/x.mp4``), by fsspec: listed, fetched while they are read, sent.
+"""Files at remote addresses (``s3://bucket/x.mp4``), by fsspec: listing, fetching, sending.
 
-What is fetched lies in a temporary folder for as long as it is read, a file at a time for whoever
-reads; so no more disk is taken than the largest file for each. Credentials and the server's address
-are fsspec's affair: for S3 it is what the AWS tools read (``AWS_ACCESS_KEY_ID``, ``~/.aws``,
+A fetched file lies in a temporary folder while it is read, one file at a time for each reader; so
+each reader needs only as much disk as the largest file. Credentials and the server's address are
+configured for fsspec; for S3 as for the AWS tools (``AWS_ACCESS_KEY_ID``, ``~/.aws``,
 ``AWS_ENDPOINT_URL``).
 """
 
@@ -19,19 +19,19 @@ from urllib.parse import unquote, urlsplit
 from aumer.errors import AumerError, BackendUnavailable, UsageError, VideoError
 from aumer.files import TemporaryFolder
 
-#: Two letters at least, for C:/x is a path.
+#: At least two letters, since C:/x is a path.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-#: Bytes that a fetched file leaves free on the disk.
+#: Bytes of the disk that a fetched file must leave free.
 _LEFT_FREE = 500_000_000
 
 
 def is_address(text: object) -> bool:
-    """Whether a text is an address, and no path of this machine; ``file://`` is a path."""
+    """Whether a text is a remote address, not a local path; ``file://`` is a local path."""
     return isinstance(text, str) and bool(_ADDRESS.match(text)) and not _is_file(text)
 
 
 def plain_path(text: str) -> str:
-    """``file:///x`` as the path that it is; any other text as it is.
+    """The path of ``file:///x``; any other text unchanged.
 
     Raises:
         UsageError: it names another machine.
@@ -53,11 +53,11 @@ def _is_file(text: str) -> bool:
 
 @contextmanager
 def fetched(address: str) -> Iterator[Path]:
-    """The file at an address as one of this machine, which is removed when the block ends.
+    """A local copy of the file at an address, removed when the block ends.
 
     Raises:
-        VideoError: there is none, or it cannot be read.
-        UsageError: no disk holds it, or the address is none that can be read here.
+        VideoError: the file is missing or cannot be read.
+        UsageError: the disk has no room for it, or the address cannot be read here.
     """
     name = address.rstrip("/").rpartition("/")[2]
     with _explained(address):
@@ -80,7 +80,7 @@ def fetched(address: str) -> Iterator[Path]:
 
 
 def listed(address: str, *, recursive: bool) -> tuple[str, ...]:
-    """The addresses of the files in a folder, sorted; none where there is no such folder.
+    """The addresses of the files in a folder, sorted; empty if there is no such folder.
 
     Raises:
         VideoError, UsageError: as `fetched`.
@@ -99,28 +99,40 @@ def listed(address: str, *, recursive: bool) -> tuple[str, ...]:
 
 
 def send(path: Path, address: str) -> None:
-    """Put a file at an address, in place of what is there.
+    """Upload a file to an address, replacing what is there.
 
     Raises:
         UsageError: it cannot be written.
     """
     with _explained(address, writing=True):
         system, place = _opened(address)
+        _require_bucket(system, place)
         parent = place.rpartition("/")[0]
         if parent and not system.isdir(parent):
             system.makedirs(parent, exist_ok=True)
         system.put_file(str(path), place)
 
 
+def _require_bucket(system: Any, place: str) -> None:
+    """Complain where there is no such bucket: file systems of stores would make one of that name.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    bucket = place.partition("/")[0]
+    if bucket and not system.exists(bucket):  # before a path of a disk or server stands nothing
+        raise FileNotFoundError(bucket)
+
+
 def _opened(address: str) -> tuple[Any, str]:
-    """The file system of an address, and what it is called there."""
+    """The file system of an address, and the path in it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise _lacking(address) from error
     try:
         system, place = url_to_fs(address)
-    except ImportError as error:  # s3fs, or what another protocol needs
+    except ImportError as error:  # s3fs, or the package of another protocol
         raise _lacking(address, str(error)) from error
     except ValueError as error:
         scheme = address.partition("://")[0]
@@ -141,7 +153,7 @@ def _lacking(address: str, said: str = "") -> BackendUnavailable:
 
 @contextmanager
 def _explained(address: str, *, writing: bool = False) -> Iterator[None]:
-    """What goes wrong at an address, in our words: every file system has errors of its own."""
+    """Turns the errors of the various file systems into aumer's."""
     try:
         yield
     except AumerError:
@@ -177,18 +189,18 @@ def _said(error: BaseException) -> str:
 
 
 class Mirror:
-    """Folders and files of this machine that stand for those at addresses.
+    """Local folders and files that stand for those at remote addresses.
 
-    What is written goes to a temporary folder first, whole or not at all as ever, and is sent then.
+    Output is first written to a temporary folder, complete or not at all, and then uploaded.
 
     Args:
-        texts: places of output, as they were given; those that are addresses are mirrored.
+        texts: output paths as given; those that are addresses are mirrored.
     """
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self._folder: TemporaryFolder | None = None
         self._roots: dict[Path, str] = {}
-        #: Files that are at the address, and here in name alone.
+        #: Files that exist at the address; here only an empty file has their name.
         self._there: dict[Path, str] = {}
         self.texts = tuple(self._mirrored(plain_path(text)) for text in texts)
 
@@ -202,29 +214,31 @@ class Mirror:
         single = bool(Path(name).suffix)
         root = text.rpartition("/")[0] if single else text.rstrip("/")
         self._roots[place] = root
+        with _explained(root, writing=True):
+            _require_bucket(*_opened(root))
         for address in listed(root, recursive=not single):
             path = place / address[len(root) + 1 :]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
             self._there[path] = address
             if path.parent == place and path.suffix in (".csv", ".html"):
-                self.bring(path)  # tables and pages of an earlier run are looked into at once
+                self.bring(path)  # tables and pages of an earlier run are read at once
         return str(place / name) if single else str(place)
 
     @property
     def mirrors(self) -> bool:
-        """Whether any place is an address."""
+        """Whether any output is an address."""
         return bool(self._roots)
 
     def bring(self, path: Path) -> None:
-        """Have the content of a file here that is at an address."""
+        """Download the content of a mirrored file."""
         address = self._there.pop(path, None)
         if address is not None:
             with fetched(address) as found:
                 shutil.copyfile(found, path)
 
     def sent(self, paths: list[Path]) -> None:
-        """Send those that are mirrored; the place of each stays taken here."""
+        """Upload the mirrored files; an empty local file keeps each name."""
         for path in paths:
             address = self.address(path)
             if address is not None:
@@ -233,20 +247,20 @@ class Mirror:
                     self._there[path] = address
 
     def address(self, path: Path) -> str | None:
-        """Where a file of a mirrored folder belongs; None of any other."""
+        """The address of a file in a mirrored folder; None for other files."""
         for place, root in self._roots.items():
             if path.is_relative_to(place):
                 return f"{root}/{path.relative_to(place).as_posix()}"
         return None
 
     def told(self, text: str) -> str:
-        """A message, with addresses in place of where files lie meanwhile."""
+        """A message, with local paths replaced by the addresses."""
         for place, root in self._roots.items():
             text = text.replace(str(place), root)
         return text
 
     def close(self) -> None:
-        """Remove what lies here."""
+        """Remove the local copies."""
         if self._folder is not None:
             self._folder.close()
 

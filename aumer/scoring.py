@@ -1,4 +1,4 @@
-"""Spotted against annotated expressions, from files or objects: `aumer.evaluate`."""
+"""`aumer.evaluate`: scores spotted against annotated expressions, from files or objects."""
 
 from __future__ import annotations
 
@@ -36,39 +36,54 @@ from aumer.tables.intervals import IntervalTable, ending_alike
 from aumer.tables.reading import IntervalReading
 from aumer.types import VideoRecord
 
-#: Our evaluator's name.
+#: Name of aumer's evaluator.
 OURS = "aumer"
 
-#: A file of `aumer.evaluation.tables`, a result, or a row of it.
+#: A file that `aumer.evaluation.tables` reads, a result, or one of its rows.
 Predicted = StrPath | SpotResult | PredictedInterval
-#: A file of `aumer.evaluation.tables`, a video of a data set with its annotations, or a row.
+#: A file that `aumer.evaluation.tables` reads, an annotated video of a data set, or a row.
 Annotated = StrPath | VideoRecord | Truth
 
 _log = logging.getLogger("aumer")
 
 
-#: What becomes of predictions that cannot be placed; see `Placement`.
+#: How to treat predictions that do not fit the videos; see `Placement`.
 Unplaced = Literal["refuse", "drop"]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Predictions that have no clear place in the videos, counted by reason.
+    """Predictions that do not fit the videos, counted by reason.
 
     The reasons are "unknown video" (not among the videos that were evaluated), "reversed" (ends
     before it begins), "outside the video" (no frame in common with it, where its length is known),
     "partly outside the video" and "duplicate" (kind, onset and offset of an earlier one).
 
     Attributes:
-        kept, left_out: how many of each reason are scored and are not. One that is left out is no
-            false positive, so that another evaluator may count more of them.
+        kept, left_out: how many of each reason are scored, and are not. One that is left out is not
+            counted as a false positive, so other evaluators may count more of these.
+        other_lengths: what is said of each video that has another number of frames by one file than
+            by another, as masks of motion between frames have; its frames may be shifted.
     """
 
     kept: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    other_lengths: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """In one line."""
+        """In one line, and one more of lengths that differ."""
+        lines = [self._of_predictions()]
+        if self.other_lengths:
+            first = "; ".join(self.other_lengths[:5])
+            more = len(self.other_lengths) - 5
+            also = f"; and {more} more" if more > 0 else ""
+            lines.append(
+                f"videos whose files disagree on the number of frames, so that frames may be "
+                f"shifted: {len(self.other_lengths)} ({first}{also})"
+            )
+        return "\n".join(lines)
+
+    def _of_predictions(self) -> str:
         if not (self.kept or self.left_out):
             return "all predictions have a place"
         reading = [f"{n} {reason} (kept)" for reason, n in self.kept.items()]
@@ -79,16 +94,20 @@ class Placement:
         return f"predictions without a clear place: {', '.join(reading)}"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kept": dict(self.kept), "left_out": dict(self.left_out)}
+        return {
+            "kept": dict(self.kept),
+            "left_out": dict(self.left_out),
+            "other_lengths": list(self.other_lengths),
+        }
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What an evaluator takes; without a list of videos these are all that are named.
+    """Input of an evaluator. Without a list of videos, `videos` are all that occur.
 
     Attributes:
-        placement: of the predictions.
-        read: the files of predictions and of truths, as they were read.
+        placement: predictions that do not fit the videos.
+        read: how the files of predictions and of truths were read.
     """
 
     predictions: tuple[PredictedInterval, ...]
@@ -144,31 +163,33 @@ def evaluate(
 ) -> Report:
     """Score spotted expressions against annotated ones: counts and F1 by kind, and the rules.
 
-    ``print(report.to_markdown())`` shows both. Of our evaluator ``report.bootstrap("micro")`` is
-    F1 with its interval over subjects, and ``report.per_video()`` a table of the videos.
+    ``print(report.to_markdown())`` shows both. With aumer's evaluator ``report.bootstrap("micro")``
+    is F1 with its bootstrap interval over subjects, and ``report.per_video()`` a table of the
+    videos.
 
     Args:
-        predictions: what `aumer.spot` returned or wrote, a CSV or JSON of
-            `aumer.evaluation.tables`, rows; or several. A result is of the video that the truth
-            calls by its file's name, with or without folders and suffix.
+        predictions: results of `aumer.spot` or files of them, a CSV or JSON that
+            `aumer.evaluation.tables` reads, or rows; one or several. A result belongs to the video
+            that the truth calls by its file's name, with or without folders and suffix.
         truth: a CSV or JSON, rows, or videos of a data set (``aumer.data.load(...).records()``),
-            those without expressions too; or several.
+            including those without expressions; one or several.
         evaluator: "aumer", a published one by name ("megc2020", "softnet", "strs-official", ...;
-            see `aumer.evaluation.legacy`), a registered one, or one itself.
-        videos: all videos that were evaluated, or a CSV of them (video and, if wanted, subject,
-            fps). Without them a video with neither truth nor prediction is not known, unless the
-            truth is a data set.
-        fps: frame rate of videos that have none, for errors in milliseconds.
-        predictions_first_frame, truth_first_frame: what files call a video's first frame, 0 or 1.
-        predictions_reading, truth_reading: what else is known of files that do not say it
-            themselves, and what reads them; by default this is told by the file.
-        unplaced: "refuse" predictions of unknown videos and reversed ones with an error, and keep
-            those that lie outside their video or are there twice; or "drop" all of these. Rows of
-            truths are never dropped.
-        settings: the rules of our evaluator; the others have rules of their own.
+            see `aumer.evaluation.legacy`), a registered one, or an evaluator object.
+        videos: all evaluated videos, or a CSV of them (video and, optionally, subject and fps).
+            Without it, videos with neither truth nor prediction are unknown, unless the truth is a
+            data set.
+        fps: frame rate of videos without one, for errors in milliseconds.
+        predictions_first_frame, truth_first_frame: number of a video's first frame in the files, 0
+            or 1.
+        predictions_reading, truth_reading: further facts that the files do not state, and their
+            format; by default the format is recognized from the file.
+        unplaced: "refuse": raise an error for predictions of unknown videos and for reversed ones,
+            and score those outside their video and duplicates; "drop": leave all of these out.
+            Truths are never dropped.
+        settings: the rules of aumer's evaluator; other evaluators have fixed rules.
 
     Raises:
-        UsageError: no such evaluator, a file that cannot be read, or rows that do not fit.
+        UsageError: unknown evaluator, unreadable file, or rows that do not fit together.
 
     Example:
         >>> from aumer.evaluation.rows import PredictedInterval, Truth
@@ -208,7 +229,7 @@ def evaluate(
 
 
 def evaluators() -> tuple[str, ...]:
-    """Ours, the published ones, and those that are registered."""
+    """Names of all evaluators: aumer's, the published and the registered ones."""
     known = (OURS, *EVALUATORS)
     return (*known, *(name for name in registry.names("evaluator") if name not in known))
 
@@ -225,12 +246,13 @@ def rows(
     truth_reading: IntervalReading | None = None,
     unplaced: Unplaced = "refuse",
 ) -> Rows:
-    """The rows of everything; arguments and errors as for `evaluate`."""
+    """The rows of predictions, truths and videos; arguments and errors as for `evaluate`."""
     if unplaced not in get_args(Unplaced):
         near = did_you_mean(str(unplaced), get_args(Unplaced))
         raise UsageError(f"`unplaced` must be refuse or drop; found {unplaced!r}.{near}")
     reading = counted_from(truth_reading, truth_first_frame)
     read_truths: dict[str, IntervalTable] = {}
+    lengths: dict[str, Mapping[VideoKey, int]] = {}
     if fps is not None and not fps > 0:
         raise UsageError(f"`fps` must be above 0; found {fps}")
     annotated = list(_each(truth, (VideoRecord, Truth)))
@@ -241,7 +263,7 @@ def rows(
     def labels(
         listed: Sequence[Video] | None, *, log_notes: bool
     ) -> tuple[list[Truth], dict[VideoKey, Video]]:
-        """All truths, and the videos that are named with them, without expressions too."""
+        """All truths, and the videos in the same files, including those without expressions."""
         truths = list(of_records)
         named = {v.key: v for v in by_records}
         for one in annotated:
@@ -253,13 +275,14 @@ def rows(
                     one, reading=reading, videos=listed, fps=fps, log_notes=log_notes
                 )
                 read_truths[str(one)] = read.table
+                lengths[str(one)] = read.frames
                 truths += read.truths
                 named |= {v.key: v for v in read.videos if v.key not in named}
         return truths, named
 
     truths, named = labels(None, log_notes=videos is None)
     listed: list[Video] | None = None
-    if isinstance(videos, (str, PathLike)):  # either file may be the one that says whose a video is
+    if isinstance(videos, (str, PathLike)):  # either file may name the subject of a video
         listed = read_videos(videos, subjects=truths)
     elif videos is not None:
         given: Any = videos
@@ -287,21 +310,39 @@ def rows(
             )
             predicted += found.rows
             tables.append(found.table)
+            lengths[str(p)] = found.frames
             reversed_rows += len(found.reversed)
     if listed is None:
         keys = {v.key for v in known}
         strange = list(dict.fromkeys(p.key for p in predicted if p.key not in keys))
         if guessed and strange:
             _warn_of_guesses(strange)
-        # A data set lists its videos: what it does not know is a mistake, and is told as one.
+        # A data set lists all its videos, so an unknown one is an error.
         if not records or len(records) != len(annotated):
             known += [Video(*key) for key in strange]
     every = [replace(v, fps=v.fps or fps) for v in known]
     placed, placement = _placed(predicted, every, unplaced, reversed_rows)
-    if placement.left_out:
+    placement = replace(placement, other_lengths=_other_lengths(every, lengths))
+    if placement.left_out or placement.other_lengths:
         _log.warning("%s", placement.describe())
     read = {"predictions": tuple(tables), "truth": tuple(read_truths.values())}
     return Rows(tuple(placed), tuple(truths), tuple(every), placement, read)
+
+
+def _other_lengths(
+    videos: Sequence[Video], lengths: Mapping[str, Mapping[VideoKey, int]]
+) -> tuple[str, ...]:
+    """What is to be said of files that give a video another number of frames than it has.
+
+    Args:
+        lengths: by file, numbers of frames of its videos.
+    """
+    return tuple(
+        f"{v.name} has {own[v.key]} frames in {file}, not {v.frames}"
+        for v in videos
+        for file, own in lengths.items()
+        if v.frames is not None and own.get(v.key, v.frames) != v.frames
+    )
 
 
 def _placed(
@@ -310,10 +351,10 @@ def _placed(
     unplaced: Unplaced,
     reversed_rows: int,
 ) -> tuple[list[PredictedInterval], Placement]:
-    """The predictions that are scored, and what is to be said of the others.
+    """The predictions to score, and the counts of the others.
 
     Args:
-        reversed_rows: how many were left out already.
+        reversed_rows: how many reversed rows were left out before.
     """
     frames = {v.key: v.frames for v in videos}
     left_out = Counter({"reversed": reversed_rows} if reversed_rows else {})
@@ -336,14 +377,14 @@ def _placed(
         if reason and drops:
             left_out[reason] += 1
             continue
-        if reason and reason != "unknown video":  # which is refused where rows are prepared
+        if reason and reason != "unknown video":  # the preparation of rows refuses these
             kept[reason] += 1
         found.append(p)
     return found, Placement(dict(kept), dict(left_out))
 
 
 def _each(given: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
-    """One or several of paths and of these kinds."""
+    """A list from one or several paths or objects of these classes."""
     alone = isinstance(given, (str, PathLike, *kinds))
     if not (alone or isinstance(given, Iterable)):
         raise UsageError(_no(given, kinds))

@@ -1,4 +1,4 @@
-"""What every run needs: settings, parts in their place, a cache, checks, and what made a result."""
+"""What all runs share: settings, parts on their device, the cache, checks, and provenance."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from aumer.video.sources import is_camera
 
 _log = logging.getLogger("aumer")
 
-#: Packages whose version can change the numbers.
+#: Packages whose versions can change results.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
-#: Least share of frames with a usable face, by default.
+#: Default least share of frames with a usable face.
 MIN_COVERAGE = 0.1
 
-#: Analyzed frames further apart hold two of a micro-expression of a quarter of a second, or fewer.
+#: With larger gaps, a micro-expression of a quarter of a second has at most two analyzed frames.
 _SPARSE_S = 0.11
 
-#: Called with the name of each intermediate value and the value.
+#: Called with name and value of each intermediate result.
 Hook = Callable[[str, Any], None]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
 
@@ -60,17 +60,18 @@ class RunOptions(TypedDict, total=False):
 
 
 class HookedOptions(RunOptions, total=False):
-    """Those of a run whose intermediate values can be seen, too."""
+    """The same with a hook for intermediate values."""
 
     hook: Hook | None
 
 
 @dataclass(frozen=True)
 class VideoRun:
-    """How one video is read and its run is told of. `aumer.spot` says what each is.
+    """How one video is read, and where its progress is reported. See `aumer.spot` for the fields.
 
     Raises:
-        UsageError: `min_coverage` is no share, fewer than 1 worker, or a value of the wrong type.
+        UsageError: `min_coverage` outside [0, 1], fewer than 1 worker, or a value of the wrong
+            type.
     """
 
     start: float | None = None
@@ -92,20 +93,20 @@ class VideoRun:
 
     @property
     def ranges(self) -> dict[str, float | None]:
-        """What part of the video is read, for a result's settings."""
+        """The part of the video that is read, for a result's settings."""
         return {"start": self.start, "end": self.end, "fps": self.fps}
 
     def show(self, name: str, value: Any) -> None:
-        """Show an intermediate value to whoever wants it."""
+        """Pass an intermediate value to the hook."""
         if self.hook:
             self.hook(name, value)
 
 
 def labeler_of(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeler:
-    """What names expressions by a recognizer, in its place.
+    """A labeler of expressions with a recognizer on its device.
 
     Raises:
-        UsageError, WeightsError: as `load_recognizer` and `place`.
+        UsageError, WeightsError: as `load_recognizer` and `put_on_device`.
     """
     recognizer = load_recognizer(which)
     put_on_device(recognizer, "recognizer", device)
@@ -115,8 +116,7 @@ def labeler_of(which: str | PathLike[str] | Recognizer, device: str, settings: S
 def reading_of(
     which: bool | str | PathLike[str] | AUReader, settings: Settings
 ) -> ActionUnits | None:
-    """What reads action units, by a reader in its place: `None` for False, the one that ships for
-    True.
+    """An AU reader on its device: `None` for False, the one that ships for True.
 
     Raises:
         UsageError, WeightsError: as `aumer.recognition.action_units.load`.
@@ -128,10 +128,10 @@ def reading_of(
 
 
 def require_maps(which: bool | str | PathLike[str] | AUReader) -> None:
-    """Features hold no flow map, which action units are read off.
+    """Refuse an AU reader for features, which hold no flow map.
 
     Raises:
-        UsageError: a reader is asked for all the same.
+        UsageError: a reader is requested.
     """
     if not isinstance(which, bool):
         raise UsageError(
@@ -141,16 +141,16 @@ def require_maps(which: bool | str | PathLike[str] | AUReader) -> None:
 
 
 def reader_settings(reading: ActionUnits | None) -> dict[str, dict[str, Any]]:
-    """What a result's settings say of the reader of action units."""
+    """Entries of a result's settings for the AU reader."""
     return {} if reading is None else {"aus": {"reader": reading.reader.name}}
 
 
 def check_face(face: FaceSettings) -> None:
-    """Complain of the face stage's parts before a video is read.
+    """Check the parts of the face stage before a video is read.
 
     Raises:
-        UsageError: nothing is called so, or it cannot be imported here.
-        WeightsError: its weights are missing; says how to come by them.
+        UsageError: unknown name, or the part cannot be imported here.
+        WeightsError: its weights are missing; the message says how to get them.
     """
     for kind, name in (("detector", face.detector), ("landmarker", face.landmarker)):
         registry.resolve(kind, name)
@@ -159,10 +159,10 @@ def check_face(face: FaceSettings) -> None:
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
-    """A trained recognizer, as `classify` takes it.
+    """A trained recognizer, from anything that `classify` accepts.
 
     Raises:
-        WeightsError: no weights of that name ship, or the file is missing or damaged.
+        WeightsError: no shipped weights have that name, or the file is missing or damaged.
         UsageError: an object that is not trained.
     """
     if isinstance(which, (str, PathLike)):
@@ -172,10 +172,10 @@ def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
 
 
 def require_second_pass(video: Source) -> None:
-    """A camera cannot be read again.
+    """Refuse a camera for a second pass: it cannot be read again.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is a camera.
     """
     if is_camera(video):
         raise UsageError(
@@ -190,7 +190,7 @@ def digests_of(
     labeler: Labeler | None,
     reading: ActionUnits | None = None,
 ) -> dict[str, str]:
-    """What a result was made of, by digest."""
+    """Digests of everything that a result was made from."""
     found = {
         "settings": digest(settings),
         "content": content,
@@ -201,12 +201,12 @@ def digests_of(
 
 
 def parts_used(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, str]:
-    """For digests: the code of whatever took part and is not aumer's own.
+    """For digests: the identities of all parts in use that are not aumer's.
 
     Args:
-        settings: of the motion, where it was measured.
-        parts: kind and part, or `None` for none. Of an object it is the class that counts: what it
-            holds has a digest of its own, if any.
+        settings: settings of the motion, if it was measured.
+        parts: pairs of kind and part; `None` for no part. For an object its class counts: its
+            attributes have a digest of their own, if any.
     """
     named: list[tuple[str, Any]] = list(used(settings)) if settings else []
     for kind, part in parts:
@@ -219,10 +219,10 @@ def parts_used(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, 
 
 
 def check_cache(cache: str | PathLike[str] | bool | None) -> None:
-    """Complain of what says nothing of where features are kept.
+    """Check the argument `cache`.
 
     Raises:
-        UsageError: it is no folder, no bool and not None.
+        UsageError: it is not a folder, a bool or None.
     """
     if cache is not None and not isinstance(cache, bool):
         require_path("cache", cache, "a folder, True or False")
@@ -236,7 +236,7 @@ def cache_of(
     end: float | None,
     frames: FrameRange | None = None,
 ) -> FeatureCache | None:
-    """Where features of this content are kept; `None` for nowhere."""
+    """The cache for features of this content; `None` for no cache."""
     if cache is None or cache is False or content is None:
         return None
     folder = default_folder() if cache is True else cache
@@ -244,10 +244,10 @@ def cache_of(
 
 
 def put_on_device(part: SpotterModel | Recognizer, what: str, device: str) -> None:
-    """Let a part run where it is asked to, or say that it cannot use what it is given.
+    """Move a part to the requested device; logs a warning if it supports only the CPU.
 
     Raises:
-        UsageError: no such device is known to torch, or the part could use it and it is not here.
+        UsageError: torch knows no such device, or the part supports it but it is not available.
     """
     if part.to(device) or device in ("auto", "cpu"):
         return
@@ -263,12 +263,12 @@ def put_on_device(part: SpotterModel | Recognizer, what: str, device: str) -> No
 
 
 def names_a_file(model: str) -> bool:
-    """Whether a model's text is a path and no name."""
+    """Whether the string for a model is a path, not a name."""
     return model.endswith(".safetensors") or "/" in model or os.sep in model
 
 
 def as_settings(settings: SettingsLike) -> Settings:
-    """Whatever a user may give as settings, as `Settings`."""
+    """The argument `settings`, in any accepted form, as `Settings`."""
     if isinstance(settings, Settings):
         return settings
     if isinstance(settings, Mapping):
@@ -280,7 +280,7 @@ def as_settings(settings: SettingsLike) -> Settings:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that can change the numbers."""
+    """The versions of Python and of the packages that can change results."""
     found = {"python": platform.python_version()}
     for name in _NUMERIC:
         try:
@@ -293,7 +293,7 @@ def versions() -> dict[str, str]:
 def require_motion(
     found: tuple[Analysis, ...], settings: Settings, min_coverage: float = 0.0
 ) -> None:
-    """A video without motion is not one without expressions."""
+    """Raise an error if too little motion was measured: that says nothing about expressions."""
     measured = max(one.coverage for one in found)
     if measured > 0 and measured >= min_coverage:
         return
@@ -333,7 +333,7 @@ def require_motion(
 
 
 def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
-    """What a reader should know of how the face was followed."""
+    """Notes for the result about how the face was followed."""
     track, features, notes = analysis.track, analysis.features, []
     if len(features) and features.valid.mean() < 0.5 * track.coverage:
         notes.append(
@@ -366,10 +366,10 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
 
 
 def require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:
-    """Too few frames with a face say nothing about expressions.
+    """Raise an error if too few frames show a face: that says nothing about expressions.
 
     Raises:
-        NoFaceError: there are fewer than `min_coverage` of them.
+        NoFaceError: less than `min_coverage` of the frames show a usable face.
     """
     name, track, follow = analysis.video.name, analysis.track, settings.face.follow
     if follow.isdecimal() and 0 < analysis.numbers < int(follow):

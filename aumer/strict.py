@@ -1,8 +1,8 @@
-"""The settings machine: TOML and plain values into frozen dataclasses, strictly. No numpy.
+"""Strict conversion of TOML and plain values into frozen dataclasses. No numpy.
 
-Whatever a user can set goes through here: files (`read_toml`), shipped presets (`preset`), what is
-said on a command line (`assignment`), and layers of these (`layered`). Every unknown, missing and
-mistyped key is reported at once, with the nearest right name.
+All settings pass through this module: files (`read_toml`), shipped presets (`preset`), ``--set`` on
+the command line (`assignment`), and layers of these (`layered`). All unknown, missing and mistyped
+keys are reported at once, with the nearest valid name.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ else:
 T = TypeVar("T")
 Table = dict[str, Any]
 
-#: Keys and values that were written in British English, by what they are now: settings, runs and
-#: weights of before are read as they are.
+#: Former British spellings of keys and values with their present ones, so that old settings, runs
+#: and weights can be read.
 _RESPELLED = {
     "grey": "gray",
     "normalisation": "normalization",
@@ -40,9 +40,10 @@ _RESPELLED = {
     "spot-then-recognise": "spot-then-recognize",
 }
 
-#: ``field(metadata={ALSO: int})`` may be given as an int too; its class makes of it what it is.
+#: ``field(metadata={ALSO: int})`` also accepts an int, which the class converts.
 ALSO = "also"
-#: ``field(default=..., metadata={KEEPS: True})``: what a table leaves out stays as in that default.
+#: ``field(default=..., metadata={KEEPS: True})``: keys missing from a table keep the values of that
+#: default.
 KEEPS = "keeps"
 
 # -- files ---------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ def read_toml(path: Path) -> Table:
 
 
 def presets(folder: str) -> tuple[str, ...]:
-    """Names of the TOML files that ship in ``configs/FOLDER``."""
+    """Names of the shipped TOML files in ``configs/FOLDER``."""
     return tuple(sorted(p.stem for p in (data_dir("configs") / folder).glob("*.toml")))
 
 
@@ -69,16 +70,17 @@ def preset(
     what: str = "preset or file",
     others: Iterable[str] = (),
 ) -> Path:
-    """The TOML file that ships in ``configs/FOLDER`` under a name, or the user's at a path.
+    """A shipped TOML file in ``configs/FOLDER`` by name, or a user's file by path.
 
-    A bare name is the shipped one's; with ``.toml`` a file at hand goes before it.
+    A bare name means the shipped file; a name with ``.toml`` means a file of the user's if it
+    exists.
 
     Args:
-        what: is looked for, as a message calls it.
-        others: further names that the message lists, as there are some besides the files.
+        what: name of the wanted thing in messages.
+        others: further valid names, besides the files, for the message.
 
     Raises:
-        ConfigError: there is neither; the message lists those that ship.
+        ConfigError: there is no such file; the message lists the shipped ones.
     """
     given, known = expanded(name), presets(folder)
     bare = given.parent == Path()
@@ -98,12 +100,12 @@ def preset(
 def assignment(text: str) -> tuple[str, Any]:
     """What ``--set`` takes: ``motion.rate=60`` -> ("motion.rate", 60), the path and its value.
 
-    The value is as TOML writes it. What is no TOML is a text, for shells take the quotes that TOML
-    wants: ``motion.flow=dis``, ``ends=apex+20``; ``.3`` and ``3.`` are numbers. But
-    broken lists, tables and texts are refused.
+    The value is TOML. Anything else is a string, since shells remove the quotes of TOML:
+    ``motion.flow=dis``, ``ends=apex+20``; ``.3`` and ``3.`` are numbers. Malformed lists, tables
+    and strings are refused.
 
     Raises:
-        ConfigError: no path, no value, or more than one.
+        ConfigError: the path or the value is missing, or there is more than one.
     """
     match = re.fullmatch(r"\s*([\w-]+(?:\.[\w-]+)*)\s*=\s*(.*?)\s*", text, re.DOTALL)
     if not match:
@@ -114,9 +116,9 @@ def assignment(text: str) -> tuple[str, Any]:
     except (
         ValueError,
         RecursionError,
-    ) as error:  # besides TOML's own: digits, brackets without end
+    ) as error:  # also for too many digits or brackets
         if re.fullmatch(r"[+-]?(\.\d+|\d+\.)([eE][+-]?\d+)?", value):
-            return path, float(value)  # TOML wants a digit on either side of the point
+            return path, float(value)  # TOML requires a digit on both sides of the point
         if value and value[0] not in "[{\"'" and "\n" not in value:
             return path, value
         raise ConfigError(
@@ -132,7 +134,7 @@ def to_toml(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -
     """The text of a TOML file: the inverse of `read_toml`.
 
     Args:
-        notes: a comment for the line of a value, by its path.
+        notes: comments for the lines of values, by path.
     """
     lines = list(_lines(values, (), notes or {}))
     width = max((len(line) for line, note in lines if note), default=0)
@@ -163,7 +165,7 @@ def _toml(value: object) -> str:
         return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, (bool, str)):  # TOML's are JSON's, but for one sign
+    if isinstance(value, (bool, str)):  # as in JSON, except one character
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)  # numbers, dates
 
@@ -173,33 +175,33 @@ def _toml(value: object) -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    """Values from one place; `source` says which. A key with dots reaches into tables."""
+    """Values from one source, which `source` names. A key with dots reaches into tables."""
 
     source: str
     values: Mapping[str, Any]
 
 
 def build(cls: type[T], values: Mapping[str, Any], source: str) -> T:
-    """A dataclass from plain values; fields with a default may be left out.
+    """A dataclass from plain values; fields with a default may be missing.
 
     Fields may be str, bool, int, float, tuples of these, Literal, Mapping, dataclasses, and any of
-    them or None. What a table leaves out has its class's own default; where the field is marked
-    `KEEPS`, that of the field's default.
+    these or None. Keys missing from a table get the default of its class, or, in a field marked
+    `KEEPS`, the value in the field's default.
 
     Raises:
-        ConfigError: names every unknown, missing and mistyped key; or what `cls` itself raises.
+        ConfigError: names every unknown, missing and mistyped key; or as `cls` raises it.
     """
     return layered(cls, Layer(source, values))
 
 
 def layered(cls: type[T], *layers: Layer) -> T:
-    """A dataclass from several places, of which the later go before the earlier.
+    """A dataclass from several layers; later layers take precedence.
 
     Dataclasses are merged key by key. A free table (a Mapping) is replaced as a whole, unless a
     dotted key, ``{"net_overrides.layer": "none"}``, reaches into it.
 
     Raises:
-        ConfigError: as for `build`; it names the layer whose fault it is.
+        ConfigError: as for `build`; it names the layer with the error.
     """
     values: Table = {}
     for i, layer in enumerate(layers):
@@ -224,9 +226,9 @@ def layered(cls: type[T], *layers: Layer) -> T:
 
 
 def respelled(values: Any) -> Any:
-    """Values as they are spelled now: texts, those in lists and tables, and tables' keys with dots.
+    """The values in present spelling: strings, also in lists and tables, and keys with dots.
 
-    What else there is stays as it is.
+    Other values stay unchanged.
     """
     if isinstance(values, str):
         return _RESPELLED.get(values, values)
@@ -243,7 +245,9 @@ def respelled(values: Any) -> Any:
 
 
 def _whose(said: str, layers: Sequence[Layer]) -> str:
-    """The place whose value an error speaks of, the last that gives one, as its beginning."""
+    """The layer that an error is about (the last one that sets the value), as the beginning of a
+    message.
+    """
     for layer in reversed(layers):
         for path in paths(layer.values):
             if re.search(rf"(?<!\w){re.escape(path.rpartition('.')[2])}(?!\w)", said):
@@ -252,7 +256,7 @@ def _whose(said: str, layers: Sequence[Layer]) -> str:
 
 
 def origins(cls: type, *layers: Layer) -> dict[str, str]:
-    """Which layer each value of `layered` comes from, by its path; none has what is built in."""
+    """The layer of each value of `layered`, by path; built-in defaults are not listed."""
     found: Table = {}
     for layer in layers:
         _merge(cls, found, _marked(respelled(layer.values), layer.source))
@@ -268,7 +272,7 @@ def nested(values: Mapping[str, Any]) -> Table:
 
 
 def paths(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Tables as keys with dots; the inverse of `nested`."""
+    """Nested tables as keys with dots; the inverse of `nested`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -279,7 +283,7 @@ def paths(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(value: Any) -> Table:
-    """The inverse of `build`: tables, lists, numbers and texts; None is left out."""
+    """The inverse of `build`: tables, lists, numbers and strings; None is left out."""
     return {
         k: plain_value for k, v in asdict(value).items() if (plain_value := _plain(v)) is not None
     }
@@ -294,8 +298,8 @@ def require(ok: bool, name: str, found: object, allowed: str) -> None:
 def within(name: str, value: float, least: float, most: float, unit: str = "") -> None:
     """Raise a ConfigError unless `least` <= `value` <= `most`.
 
-    Every number of settings has an upper end too: what is finite and absurd reaches for memory, or
-    is divided by.
+    Every number in settings has an upper limit, too: absurd finite values would exhaust memory or
+    be used as divisors.
     """
     require(least <= value <= most, name, value, f"from {least:g} to {most:g} {unit}".rstrip())
 
@@ -303,7 +307,7 @@ def within(name: str, value: float, least: float, most: float, unit: str = "") -
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    return {one.name: hints[one.name] for one in fields(cls)}  # no class variables
+    return {one.name: hints[one.name] for one in fields(cls)}  # without class variables
 
 
 def _plain(value: Any) -> Any:
@@ -324,7 +328,7 @@ def _merge(cls: type, values: Table, changes: Mapping[str, Any]) -> None:
 
 
 def _put(kind: Any, table: Table, path: list[str], value: Any) -> None:
-    """Put `value` at `path`; `kind` is the dataclass that `table` is of, if it is of one."""
+    """Put `value` at `path`; `kind` is the dataclass of `table`, if it has one."""
     key, *rest = path
     kind = _hints(kind).get(key) if is_dataclass(kind) else None  # type: ignore[arg-type]
     if not rest and not (is_dataclass(kind) and isinstance(value, Mapping)):
@@ -332,9 +336,9 @@ def _put(kind: Any, table: Table, path: list[str], value: Any) -> None:
         return
     inside = table.get(key, {})
     held = isinstance(inside, Mapping)
-    # Of a dataclass's own fields `_faults` has more to say.
+    # For fields of a dataclass `_faults` gives the better message.
     require(held or kind is not None, key, inside, f"a table, to hold {'.'.join(path)}")
-    table[key] = dict(inside) if held else {}  # what was given stays as it is
+    table[key] = dict(inside) if held else {}  # the argument is not modified
     for inner, given in [(rest, value)] if rest else [([k], v) for k, v in value.items()]:
         _put(kind, table[key], inner, given)
 
@@ -348,7 +352,7 @@ def _names(cls: type) -> Iterator[str]:
 
 
 def _near(key: str, cls: type, prefix: str) -> str:
-    """The right name for a wrong one: here, or by its path what is deeper down."""
+    """The nearest valid name: in this table, or a path in a nested one."""
     for name in _names(cls):
         if name.rpartition(".")[2] == key:
             return f" Did you mean {prefix + name!r}?"
@@ -390,7 +394,7 @@ def _has_default(one: Field[Any]) -> bool:
 
 
 def _default(one: Field[Any]) -> Any:
-    """A field's default, None if it has none."""
+    """The default of a field, or None."""
     if one.default_factory is not MISSING:
         return one.default_factory()
     return None if one.default is MISSING else one.default
@@ -422,7 +426,7 @@ def _fits(value: object, kind: Any) -> bool:
         return len(kinds) == len(value) and all(map(_fits, value, kinds))
     if origin is not None:
         return isinstance(value, origin)
-    if kind is float:  # 1 is a fine float; True is not, nor are inf and nan, which JSON has not
+    if kind is float:  # 1 is valid; True is not, nor inf and nan, which JSON lacks
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
@@ -438,7 +442,7 @@ def _converted(value: Any, kind: Any) -> Any:
 
 
 def _each(arguments: tuple[Any, ...], n: int) -> tuple[Any, ...]:
-    """What each of a tuple's members is, of n where it does not say how many."""
+    """The type of each member of a tuple; n members if the length is open."""
     return arguments[:1] * n if arguments[-1] is ... else arguments
 
 

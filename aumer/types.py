@@ -1,8 +1,8 @@
-"""The values that travel between the stages. No torch, no cv2.
+"""The data types that the stages exchange. No torch, no cv2.
 
-An array never travels without its time axis, its names and its `valid` mask. Frames are 0-based
-decode ordinals of the source; seconds are presentation times, 0 at the first frame (in a file whose
-picture begins after its sound: at the sound's begin, as players count).
+Every array comes with its time axis, its names and its `valid` mask. Frames are 0-based decode
+ordinals of the source; seconds are presentation times, 0 at the first frame (in a file whose
+pictures begin after its sound: 0 is the begin of the sound, as in players).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import numpy.typing as npt
 
 Kind = Literal["micro", "macro"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-#: Of the subject's face.
+#: Sides of the subject's face.
 Side = Literal["both", "left", "right"]
 SIDES: tuple[Side, ...] = get_args(Side)
-#: What a recognizer's answer comes to: a label; or none, since nothing moves from onset to apex by
-#: more than the face's noise, or since no class is probable enough.
+#: Outcome of a recognizer: a label; or none, because nothing moves from onset to apex by more than
+#: the face's noise, or because no class is probable enough.
 Outcome = Literal["named", "no expression", "uncertain"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 NAMED, NO_EXPRESSION, UNCERTAIN = OUTCOMES
-#: Longest micro-expression, by definition; seconds.
+#: Longest micro-expression by definition; seconds.
 MICRO_MAX_S = 0.5
 
-#: Rows, or frames, per second: those of a slow time lapse and of the fastest cameras.
+#: Range of rows or frames per second: from a slow time lapse to the fastest cameras.
 MIN_RATE, MAX_RATE = 0.01, 100_000.0
 
 FloatArray = npt.NDArray[np.float32]
@@ -43,7 +43,7 @@ ImageArray = npt.NDArray[np.uint8]
 class Interval:
     """A closed interval of 0-based frame ordinals, or of rows: both ends belong to it.
 
-    Whatever has an onset and an offset in frames is one, or has one; with an apex, a `Moment`.
+    With an apex it is a `Moment`.
 
     Raises:
         ValueError: `onset` is negative or `offset` lies before it.
@@ -82,7 +82,7 @@ class Interval:
 
 @dataclass(frozen=True, order=True)
 class Moment(Interval):
-    """An interval with its apex: where an expression is. Sorted by its ends first.
+    """An interval with an apex. Sorted by onset and offset first.
 
     Raises:
         ValueError: 0 <= onset <= apex <= offset is violated.
@@ -100,17 +100,17 @@ class Moment(Interval):
 
 @dataclass(frozen=True)
 class ActingUnit:
-    """What is said of one action unit (AU) of an expression.
+    """One action unit (AU) of an expression, as read by an AU reader.
 
     Attributes:
-        number: of FACS.
-        probability: that it acts, in [0, 1].
-        acts: whether it is said to; from which probability on, differs from AU to AU.
-        side: the subject's; None where it cannot be told, or the AU does not act.
+        number: its number in FACS.
+        probability: probability that it acts, in [0, 1].
+        acts: whether the probability reaches the threshold, which differs between AUs.
+        side: side of the subject's face; None if unknown, or if the AU does not act.
 
     Raises:
-        ValueError: a number below 1, a probability outside [0, 1], an unknown side, or one of an AU
-            that rests.
+        ValueError: a number below 1, a probability outside [0, 1], an unknown side, or a side
+            although the AU does not act.
 
     Example:
         >>> corner = aumer.ActingUnit(12, probability=0.9, acts=True, side="left")
@@ -139,27 +139,27 @@ class ActingUnit:
 
 
 def au_text(aus: Iterable[ActingUnit] | None) -> str | None:
-    """The AUs that act, as coders write them: ``6+L12``; "" where none does, None for None."""
+    """The AUs that act, as coders write them: ``6+L12``; "" if none acts, None for None."""
     return None if aus is None else "+".join(str(unit) for unit in aus if unit.acts)
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One spotted or annotated expression: its `moment` in frames, in seconds, and what it is.
+    """One spotted or annotated expression: its `moment` in frames and in seconds, kind and label.
 
-    Its members lie side by side, as results are written and read.
+    The members are flat, as in the files of results.
 
     Attributes:
         score: the spotter's confidence in [0, 1].
         label, probs: from a recognizer.
-        aus: every action unit that an AU reader reads, by number; empty where nothing moves, None
-            where nobody read them or no motion of the face was seen.
-        peak: height in units of its movement's noise, as `aumer.spotting.noise` defines them;
-            None where nobody measured it.
-        duration_sd_s: standard deviation of the error of `duration_s`, in seconds; None where it
-            was not measured for the spotter.
-        duration_bias_s: by how much `duration_s` is too long in the mean, as was measured.
-        micro_max_s: longest micro-expression in seconds, by which its kind was told.
+        aus: all action units that the AU reader knows, by number; empty if nothing moves, None if
+            none were read or no motion of the face was measured.
+        peak: height in units of its movement's noise, as defined in `aumer.spotting.noise`; None if
+            not measured.
+        duration_sd_s: standard deviation of the error of `duration_s`, in seconds; None if not
+            measured for the spotter.
+        duration_bias_s: measured mean error of `duration_s` in seconds; positive: too long.
+        micro_max_s: longest micro-expression in seconds, the limit by which its kind was set.
 
     Raises:
         ValueError: unknown kind, onset <= apex <= offset violated, a score outside [0, 1], a
@@ -190,7 +190,7 @@ class Expression:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {self.kind!r}")
-        _ = self.moment  # which complains
+        _ = self.moment  # raises ValueError
         if not self.onset_s <= self.apex_s <= self.offset_s:
             raise ValueError(
                 "an expression needs onset_s <= apex_s <= offset_s, found "
@@ -224,17 +224,18 @@ class Expression:
 
     @property
     def micro_probability(self) -> float | None:
-        """Probability that the true duration is at most `micro_max_s`, its error being normal;
-        None where the error was not measured."""
+        """Probability that the true duration is at most `micro_max_s`, for a normally distributed
+        error; None if the error was not measured.
+        """
         if self.duration_sd_s is None:
             return None
-        longest = self.micro_max_s + self.duration_bias_s  # as it is spotted
+        longest = self.micro_max_s + self.duration_bias_s  # in spotted duration
         spare = (longest - self.duration_s) / self.duration_sd_s
         return 0.5 * math.erfc(-spare / math.sqrt(2))
 
     def limited(self, micro_max_s: float) -> Expression:
-        """The same with its kind by duration: micro up to `micro_max_s`, in seconds."""
-        # Seconds of frames are sums: a millionth is no longer.
+        """The same expression with its kind set by duration: micro up to `micro_max_s` seconds."""
+        # Times of frames are rounded sums, hence the tolerance of a millionth.
         kind: Kind = "micro" if self.duration_s <= micro_max_s + 1e-6 else "macro"
         return replace(self, kind=kind, micro_max_s=micro_max_s)
 
@@ -257,9 +258,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a source. Totals are the container's word, hence `None` or an estimate.
+    """Properties of a video source.
 
-    Of features that come without their video, width and height are 0.
+    Totals are estimates of the container, or `None`. For features without their video, width and
+    height are 0.
     """
 
     name: str
@@ -293,11 +295,10 @@ class FaceTrack:
         Rows without a face are NaN with `valid` False; no row is ever dropped.
 
     Attributes:
-        number: the face's number by first appearance, where several are followed.
-        faces: the most faces that were seen at once; 0 where it is not known.
-        turned: degrees clockwise by which the picture is turned (0, 90, 180 or 270): what shows
-            the face upright is the picture turned back. Boxes and landmarks are of the picture as
-            it came.
+        number: the face's number by first appearance, if several are followed.
+        faces: the most faces that were visible at once; 0 if unknown.
+        turned: degrees clockwise by which the picture is rotated (0, 90, 180 or 270) relative to an
+            upright face. Boxes and landmarks refer to the picture as decoded.
 
     Example:
         >>> track = aumer.features("interview.mp4").track
@@ -353,19 +354,18 @@ class Features:
     canonical face crop, x to the right and y down, head motion removed.
 
     Shapes:
-        values (T, R, 2) float32; times (T,) float64 seconds; frames (T,) int64, the decode
-        ordinal nearest to each time; valid (T,) bool. Invalid rows are NaN. confidence (T, R)
-        float32 in [0, 1]: how well the picture of each ROI agreed with itself where its motion was
-        measured; 0 in invalid rows, and 1 where it was left out and the row is valid. eyelids
-        (T, 2) float32: how far the right and the left eye are open at times[i], in outer-eye
-        distances, and head (T, 3) float32: yaw, pitch and roll in radians (`aumer.face.signs`);
-        NaN where not known, as where they were left out.
+        values (T, R, 2) float32; times (T,) float64 seconds; frames (T,) int64, the decode ordinal
+        nearest to each time; valid (T,) bool. Invalid rows are NaN. confidence (T, R) float32 in
+        [0, 1]: how well the picture of each ROI matched between the two frames; 0 in invalid rows;
+        without this argument 1 in valid rows. eyelids (T, 2) float32: how far the right and the
+        left eye are open at times[i], in outer-eye distances, and head (T, 3) float32: yaw, pitch
+        and roll in radians (`aumer.face.signs`); NaN if unknown, also without these arguments.
 
     Attributes:
         rois: name of each ROI.
         rate: rows per second.
         eye_distance: px between the outer eye corners in the crop: the unit of face size.
-        motion: the settings `motion` that they were measured with; None where nobody says.
+        motion: the settings `motion` that they were measured with; None if unknown.
 
     Example:
         >>> (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
@@ -415,7 +415,7 @@ class Features:
                 f"Features: values must be ({n}, {len(self.rois)}, 2) for these ROIs, found "
                 f"{self.values.shape}"
             )
-        if not MIN_RATE <= self.rate <= MAX_RATE:  # NaN is none
+        if not MIN_RATE <= self.rate <= MAX_RATE:  # also refuses NaN
             raise ValueError(
                 f"Features: rate must be from {MIN_RATE:g} to {MAX_RATE:g} rows per second; found "
                 f"{self.rate}"
@@ -428,7 +428,7 @@ class Features:
             raise ValueError("Features: times must be finite and never fall")
         if (~np.isfinite(self.values).all(axis=(1, 2)) & self.valid).any():
             raise ValueError("Features: a row marked valid holds NaN or infinity")
-        if not ((self.confidence >= 0) & (self.confidence <= 1)).all():  # NaN is neither
+        if not ((self.confidence >= 0) & (self.confidence <= 1)).all():  # also refuses NaN
             raise ValueError("Features: confidence must lie in [0, 1]")
 
     def __repr__(self) -> str:
@@ -441,8 +441,7 @@ class Features:
         return len(self.times)
 
     def trusted(self, least: float, begin: int = 0, end: int | None = None) -> FloatArray:
-        """(T, R, 2) the values, 0 where an ROI's confidence is below `least`; still NaN in invalid
-        rows.
+        """(T, R, 2) the values, 0 where an ROI's confidence is below `least`; NaN in invalid rows.
 
         Args:
             begin, end: rows; by default all.
@@ -454,7 +453,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Named tracks in [0, 1] on the time axis of the features they were computed from.
+    """Named tracks in [0, 1] on the time axis of the features that they were computed from.
 
     Shapes:
         values (T, K) float32; times (T,) float64; frames (T,) int64; valid (T,) bool.
@@ -501,14 +500,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One expression as a data set's coders annotated it: no `Moment`, for they leave apexes and
-    offsets out, and set apexes outside.
+    """One expression as a data set's coders annotated it. It is no `Moment`, since coders may omit
+    apexes and offsets or set apexes outside the interval.
 
-    Frames are 0-based decode ordinals of the video, ends included, whatever the workbook counts
-    from; `None` is what the coders did not give. `aus` and `emotion` are their own words.
+    Frames are 0-based decode ordinals of the video, ends included, whatever number the workbook
+    starts from; `None` is what the coders did not give. `aus` and `emotion` are the coders' own
+    words.
 
     Attributes:
-        subject, video: as the data set names them; a video's name is unique within its subject.
+        subject, video: names in the data set; a video's name is unique within its subject.
         row: the line of the table it was read from (1-based, as a spreadsheet shows it), 0 if none.
 
     Raises:
@@ -536,7 +536,7 @@ class Annotation:
 
     @property
     def interval(self) -> Interval | None:
-        """Onset to offset, both included; `None` where the offset is missing."""
+        """Onset to offset, both included; `None` if the offset is missing."""
         return None if self.offset is None else Interval(self.onset, self.offset)
 
 
@@ -545,8 +545,8 @@ class VideoRecord:
     """One video of a data set with its annotations; a video without expressions has none.
 
     Attributes:
-        path: a video file or a folder of frames; `None` where only annotations are at hand.
-        frames: number of frames, where it is known.
+        path: a video file or a folder of frames; `None` if only annotations are available.
+        frames: number of frames, if known.
     """
 
     dataset: str
@@ -565,7 +565,7 @@ class VideoRecord:
 
 @dataclass(frozen=True)
 class Counts:
-    """Integer counts that add over videos, subjects and folds; divide once, at the end.
+    """Integer counts, summed over videos, subjects and folds; ratios are computed from the sums.
 
     Example:
         >>> both = aumer.Counts(tp=3, fp=1, fn=1) + aumer.Counts(tp=1, fp=0, fn=2)
@@ -595,7 +595,7 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN); 0 where nothing was there and nothing was found."""
+        """2 TP / (2 TP + FP + FN); 0 if all three are 0."""
         n = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / n if n else 0.0
 

@@ -1,4 +1,4 @@
-"""What our HTTP servers share: a socket with a server, headers, secrets, bodies and pages."""
+"""Shared by the HTTP servers: sockets, headers, secrets, request bodies and pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from aumer.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
-#: What a page may load, and who may show it: nothing from elsewhere, and nobody else.
+#: Security headers: a page loads nothing from elsewhere and may not be embedded elsewhere.
 HEADERS = {
     "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -101,23 +101,23 @@ class _Connection(H11Protocol):
 
 
 class Listener:
-    """A socket that listens from the beginning, and the server that answers there later.
+    """A socket that listens at once, and the server that answers on it later.
 
     Args:
         host: a name or an address of this machine.
         port: 0 lets the system choose.
 
     Attributes:
-        port: where it listens.
+        port: the port in use.
 
     Raises:
-        UsageError: there is no such address here, or somebody else listens there.
+        UsageError: the address does not exist here, or the port is in use.
     """
 
     def __init__(self, host: str = LOOPBACK, port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
-        if port:  # what the last server has left in the system must not keep this one from it
+        if port:  # allow a port that the last server left in TIME_WAIT
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
@@ -127,7 +127,7 @@ class Listener:
                 f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another "
                 "`host` or `port`"
             ) from error
-        self._socket.listen(1024)  # who comes before the server does waits
+        self._socket.listen(1024)  # early connections wait for the server
         self.port: int = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
 
@@ -179,12 +179,12 @@ class Listener:
 
 
 def same(given: str, secret: str) -> bool:
-    """Whether a secret is right, in a time that says nothing of it."""
+    """Compare secrets in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 def with_headers(send: Send) -> Send:
-    """Adds `HEADERS` to every answer that does not have its own."""
+    """Add `HEADERS` to every answer that does not set them itself."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -197,7 +197,7 @@ def with_headers(send: Send) -> Send:
 
 
 async def json_body(request: Request, most: int) -> Any:
-    """The request's JSON, of at most so many bytes.
+    """The JSON body of a request, of at most `most` bytes.
 
     Raises:
         HTTPException: 413 or 400.
@@ -214,7 +214,7 @@ async def json_body(request: Request, most: int) -> Any:
 
 
 class Pages:
-    """The files of a page, from the package that they lie in."""
+    """The files of a page, read from their package."""
 
     def __init__(self, package: str) -> None:
         self._files = {
@@ -224,7 +224,7 @@ class Pages:
         }
 
     def answer(self, name: str) -> Response:
-        """A file.
+        """The response with a file.
 
         Raises:
             HTTPException: 404.

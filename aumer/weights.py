@@ -1,7 +1,7 @@
-"""The one kind of file that aumer keeps weights in: safetensors with a card inside.
+"""Files of weights: safetensors with a card inside.
 
-The card says in JSON what the arrays are: the format and its version, the settings that they go
-with, where they come from. No code in a file is run, and neither writing nor reading needs torch.
+The card is JSON: the format and its version, the settings that belong to the arrays, and their
+origin. No code in a file is run, and neither writing nor reading needs torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-#: What a file of another of aumer's formats is for.
+#: What files of aumer's various formats are for.
 _KNOWN = {
     "aumer-spotnet-1": "it holds a spotting network, which `aumer spot --model` takes",
     "aumer-recognizer-1": "it holds a recognizer, which `aumer classify --recognizer` and "
@@ -41,13 +41,13 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class ArrayFormat:
-    """What a sort of file is called and how it is come by.
+    """Name and origin of one format of files.
 
     Attributes:
-        name: in the card; another one wherever readers of this one would be wrong.
-        holds: what such a file holds, as messages call it: "a spotting network".
-        remedy: what to give instead of a file that is none: "a file that `aumer train` wrote".
-        earlier: names of formats that are read as well.
+        name: stands in the card; changes whenever old readers would misread the file.
+        holds: content of such a file in messages: "a spotting network".
+        remedy: what to use instead of a wrong file: "a file that `aumer train` wrote".
+        earlier: names of older formats that can be read, too.
     """
 
     name: str
@@ -63,10 +63,10 @@ class ArrayFormat:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write arrays and what is to be known of them, all at once or not at all.
+        """Write arrays and their card, complete or not at all.
 
         Raises:
-            UsageError: `about` is not plain values, or as for `aumer.files.atomic_write`.
+            UsageError: `about` holds other than plain values, or as for `aumer.files.atomic_write`.
         """
         from safetensors.numpy import save
 
@@ -74,15 +74,16 @@ class ArrayFormat:
             card = json.dumps({"format": self.name, **about}, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
-        # Not np.ascontiguousarray, which gives a single number an axis.
+        # Not np.ascontiguousarray, which adds an axis to a scalar.
         whole = {name: np.asarray(value, order="C") for name, value in arrays.items()}
         atomic_write(path, save(whole, {"aumer": card}), overwrite=overwrite)
 
     def read(self, path: StrPath) -> tuple[dict[str, Any], Arrays]:
-        """What `write` was given as `about`, with the format's name, and the arrays.
+        """The card that `write` received as `about`, with the format's name, and the arrays.
 
         Raises:
-            WeightsError: no such file, damaged, of another format, or with NaN or infinity in it.
+            WeightsError: the file is missing, damaged, of another format, or contains NaN or
+                infinity.
         """
         from safetensors import safe_open
 
@@ -90,15 +91,15 @@ class ArrayFormat:
         if not (is_file(path) or is_folder(path)):
             raise WeightsError(f"no weights at {path}: give {self.remedy}")
         advice = f"It must hold {self.holds}: give {self.remedy}"
-        # numpy has no bfloat16 or float8, which is a TypeError or an AttributeError.
+        # numpy has no bfloat16 or float8: TypeError or AttributeError.
         with (
             foreign(path, "weights", WeightsError, advice),
             safe_open(path, framework="numpy") as file,
         ):
             metadata = file.metadata() or {}
-            about = self._checked(metadata, path)  # before the numbers, which may be anything
+            about = self._checked(metadata, path)  # before the arrays, which may be anything
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            # Unless some package has taught numpy: what is read must not hang on what is imported.
+            # A package may add these types to numpy; what is readable must not depend on imports.
             for name, value in arrays.items():
                 if value.dtype.kind not in "fiub":
                     raise TypeError(f"{name} is of the type {value.dtype}, which numpy has not")
@@ -124,10 +125,10 @@ class ArrayFormat:
 
 
 def card_of(path: StrPath) -> dict[str, Any]:
-    """All that a file of aumer's weights, of whatever kind, says beside its numbers.
+    """The card of a file of weights of any of aumer's formats.
 
     Raises:
-        WeightsError: no such file, damaged, or not one of aumer's.
+        WeightsError: the file is missing, damaged, or not one of aumer's.
     """
     from safetensors import safe_open
 
@@ -146,17 +147,17 @@ def card_of(path: StrPath) -> dict[str, Any]:
 
 
 def require_finite(arrays: Mapping[str, Any], where: str, remedy: str) -> None:
-    """Complain of numbers that are none: what is computed with them is silently nothing.
+    """Refuse NaN and infinity, which would silently spoil all results.
 
     Args:
-        arrays: numpy's or torch's, by name.
-        where: what the message begins with.
+        arrays: arrays of numpy or torch, by name.
+        where: beginning of the message.
 
     Raises:
-        WeightsError: an array holds NaN or infinity; the message names the first.
+        WeightsError: an array contains NaN or infinity; the message names the first one.
     """
     for name, value in arrays.items():
-        # numpy has not all of torch's types.
+        # numpy lacks some of torch's types.
         array = value if isinstance(value, np.ndarray) else value.detach().cpu().double().numpy()
         if array.dtype.kind not in "fc":
             continue
@@ -168,7 +169,7 @@ def require_finite(arrays: Mapping[str, Any], where: str, remedy: str) -> None:
 
 
 def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """Hex SHA-256 of the arrays' names and numbers, whatever their order."""
+    """Hex SHA-256 of the arrays' names and values, independent of their order."""
     known = hashlib.sha256()
     for name, value in sorted(arrays.items()):
         known.update(name.encode())
@@ -177,27 +178,27 @@ def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def arrays_of(net: nn.Module) -> Arrays:
-    """A network's numbers, as `ArrayFormat.write` takes them; they share its memory on the CPU."""
+    """A network's parameters and buffers for `ArrayFormat.write`; on the CPU they share memory."""
     return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
 
 
 def fill(net: nn.Module, found: Mapping[str, Any], complaint: str, remedy: str = "") -> None:
-    """Put arrays or tensors into `net`, if they are its own by name and shape.
+    """Copy arrays or tensors into `net`; names and shapes must match.
 
     Args:
-        complaint, remedy: what an error says before and after the entries that do not fit.
+        complaint, remedy: text of the error before and after the entries that do not fit.
 
     Raises:
-        WeightsError: some do not; the message names the first of them.
+        WeightsError: some do not match; the message names the first.
     """
     import torch
 
     wanted = net.state_dict()
     state = {name: torch.as_tensor(value) for name, value in found.items()}
-    for name in state:  # older files of recognizers give a single number an axis
+    for name in state:  # older files of recognizers have an axis for scalars
         if state[name].shape == (1,) and name in wanted and not wanted[name].ndim:
             state[name] = state[name][0]
-    # Files older than torch 0.4.1 lack these counters; torch supplies them and never reads them.
+    # Files older than torch 0.4.1 lack these counters, which torch adds and never reads.
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in wanted]
     shapes = [

@@ -1,11 +1,14 @@
-"""The one way to leave a process: independent jobs, in processes here or on a Dask cluster."""
+"""Independent jobs in local processes or on a Dask cluster."""
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -16,24 +19,27 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 
+_LOGGER = logging.getLogger("aumer")
+#: Seconds between two looks whether a cluster has workers.
+_LOOK_S = 5.0
 #: How joblib gives the ways in which workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
 _CODES = re.compile(r"exit codes of the workers are \{(.*)\}")
-#: Stands before what one of aumer's errors says, at the end of a traceback.
+#: Prefix of the message of aumer's errors at the end of a traceback.
 _OURS = re.compile(r"^aumer\.errors\.\w+: ")
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Where jobs run. It changes when they are done, never what they give.
+    """Where jobs run. This changes when they are done, never their results.
 
     Attributes:
-        number: local processes; 1 is this one.
-        backend: "local", or "dask" for a cluster, which has its own number.
+        number: number of local processes; 1 is this process.
+        backend: "local", or "dask" for a cluster, which has its own number of workers.
         scheduler: the cluster's address, such as ``tcp://10.0.0.1:8786``.
-        found: told the address of the page that shows what a cluster is doing, once it answers.
+        found: called with the address of the cluster's dashboard, once the cluster answers.
 
     Raises:
-        ConfigError: a number below 1, or a scheduler without "dask" or the reverse.
+        ConfigError: a number below 1, a scheduler without "dask", or "dask" without a scheduler.
     """
 
     number: int = 1
@@ -55,19 +61,19 @@ class Workers:
 
     @property
     def share_files(self) -> bool:
-        """Whether a job sees this machine's files."""
+        """Whether jobs can read this machine's files."""
         return self.backend == "local"
 
     def run(self, function: Callable[[Job], Done], jobs: Sequence[Job]) -> Iterator[Done]:
-        """What the function gives for each job, in the order in which they end.
+        """The function's result for each job, in order of completion.
 
-        A worker loads the plugins that were loaded here. Of a cluster's workers one may die: its
-        job is sent again to another.
+        Workers load the plugins that were loaded here. If a worker of a cluster dies, its job is
+        sent to another.
 
         Raises:
             BackendUnavailable: the extra "cluster" is not installed.
             UsageError: no scheduler answers at the address.
-            AumerError: the system killed a worker, or one cannot load a plugin or its job.
+            AumerError: the system killed a worker, or a worker cannot load a plugin or its job.
         """
         if self.backend == "dask":
             with closing(self.each(function, jobs)) as outcomes:
@@ -84,21 +90,30 @@ class Workers:
 
         function = plugins.there(function)
         try:
-            # max_nbytes: arrays are copied, as memory maps could not be written to.
+            # max_nbytes=None: arrays are copied, since memory maps would be read-only.
             with parallel_config("loky", n_jobs=self.number, max_nbytes=None):
                 parallel = Parallel(return_as="generator_unordered")
                 yield from parallel(delayed(function)(job) for job in jobs)
         except BrokenProcessPool as error:
             raise AumerError(_end_of(error)) from error
 
+    def check(self) -> None:
+        """Complain of a cluster that does not answer; to be called before anything is written.
+
+        Raises:
+            BackendUnavailable, UsageError: as `run`.
+        """
+        if self.backend == "dask":
+            _client(self.scheduler).close()
+
     def each(
         self, function: Callable[[Job], Done], jobs: Sequence[Job], *, retries: int = 0
     ) -> Generator[tuple[int, Done | Exception], None, None]:
-        """The number of each job, and what the function gives or how it failed, in the order in
-        which they end, on a cluster. One that fails ends no other.
+        """The number of each job with the function's result or its error, in order of completion,
+        on a cluster. A failed job does not stop the others.
 
         Args:
-            retries: how often a job is tried again whose function raises.
+            retries: how often a failed job is tried again.
 
         Raises:
             BackendUnavailable, UsageError: as `run`.
@@ -108,37 +123,71 @@ class Workers:
         client = _client(self.scheduler)
         from distributed import as_completed
 
+        # What it says of a lost scheduler are pages of tracebacks; what became of jobs says it all.
+        log = logging.getLogger("distributed")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
         try:
             if self.found is not None:
                 self.found(client.dashboard_link)
             function = plugins.there(function)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of jobs that are large
+                warnings.simplefilter("ignore", UserWarning)  # about large jobs
                 futures = [
                     client.submit(function, job, pure=False, retries=retries) for job in jobs
                 ]
             numbers = {future.key: number for number, future in enumerate(futures)}
             waiting = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]
-            del futures  # or what is done stays in the workers' memory
+            del futures  # otherwise results stay in the workers' memory
             try:
-                for future in waiting:
-                    error = _error_of(future)
+                for future in _watched(client, waiting, self.scheduler):
+                    error = _error_of(future, self.scheduler)
                     yield numbers[future.key], future.result() if error is None else error
                     future.release()
             finally:
                 client.cancel(list(waiting.futures))
         finally:
             client.close()
+            log.setLevel(level)
 
 
-def _error_of(future: Any) -> Exception | None:
-    """How a job of a cluster failed, in our words where the worker died of it."""
+def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
+    """What is done; says so where a cluster has no worker, for it is waited then without an end."""
+    over = threading.Event()
+
+    def watch() -> None:
+        said = False
+        while not over.is_set():
+            lacking = not client.scheduler_info().get("workers")
+            if lacking and not said:
+                _LOGGER.warning(
+                    "the cluster at %s has no worker, and one is waited for: start `dask worker "
+                    "%s` where the videos can be read",
+                    address,
+                    address,
+                )
+            said = lacking
+            over.wait(_LOOK_S)
+
+    watcher = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    watcher.start()
+    try:
+        yield from waiting
+    finally:
+        over.set()
+
+
+def _error_of(future: Any, address: str) -> Exception | None:
+    """How a job of a cluster failed, in our words where the worker or the scheduler died."""
     from distributed import KilledWorker
 
     if future.status == "finished":
         return None
     if future.status != "error":
-        return AumerError(f"the cluster gave a job up: it is {future.status} there")
+        return AumerError(
+            f"the scheduler at {address} gave the job up or went away (the job is {future.status} "
+            "there). What is done is kept: see that the scheduler runs, and run the same again"
+        )
     error = future.exception()
     if isinstance(error, KilledWorker):
         return AumerError(
@@ -149,7 +198,7 @@ def _error_of(future: Any) -> Exception | None:
 
 
 def _end_of(error: BaseException) -> str:
-    """What befell a worker, in words: joblib has them in the texts of its errors alone."""
+    """How a worker ended, in words; joblib states it only in its error messages."""
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     kept = "What was finished is kept: run the same again"
@@ -161,7 +210,7 @@ def _end_of(error: BaseException) -> str:
         )
     codes = _CODES.search(str(error))
     if codes and "SIGKILL" not in codes[1]:
-        ways = ", ".join(dict.fromkeys(codes[1].split(", ")))  # one for each worker that ended
+        ways = ", ".join(dict.fromkeys(codes[1].split(", ")))  # one per worker
         return f"a worker process ended before its job was done: {ways}. {kept}"
     return f"a worker process was killed, most often for want of memory. {kept} with fewer workers"
 
@@ -177,7 +226,7 @@ def _client(address: str) -> Any:
         return Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
-    except Exception as error:  # another server's words, taken for Dask's
+    except Exception as error:  # the answer of another kind of server
         raise UsageError(
             f"what answers at {address} is no Dask scheduler, or one of another version: "
             f"{type(error).__name__}: {error}"

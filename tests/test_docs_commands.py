@@ -19,6 +19,8 @@ from test_documentation import PAGES, commands, relative
 
 import aumer
 from aumer.cli import main
+from aumer.recognition.action_units import load as au_reader
+from aumer.session import load_recognizer as recognizer
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.spotnet import SpotNet
 from aumer.testing.moving_face import film, smile
@@ -26,7 +28,8 @@ from aumer.testing.moving_face import film, smile
 #: Pages whose commands run.
 RUN = (
     *("README.md", "docs/first-result.md", "docs/exchange.md", "docs/graphs.md", "docs/motion.md"),
-    *("docs/many-videos.md", "docs/train.md", "docs/view.md"),
+    *("docs/many-videos.md", "docs/train.md", "docs/view.md", "docs/classify.md"),
+    *("docs/protocols.md", "docs/simulation.md"),
 )
 #: Beginnings of commands that do not run here, and why.
 NOT_RUN = {
@@ -38,12 +41,31 @@ NOT_RUN = {
     "aumer demo": "films for minutes (tests/test_demo.py)",
     "aumer spot interview.mp4 --classify": "tests/cli/test_spot.py",
     "aumer spot interview.mp4 --aus": "tests/cli/test_spot.py",
+    "aumer spot interview.mp4 --au-reader": "tests/cli/test_spot.py",
+    "aumer spot interview.mp4 --recognizer": "tests/cli/test_spot.py",
+    "aumer train units.toml": "trains for minutes (tests/training)",
+    "aumer train names.toml": "trains for minutes (tests/training)",
+    "aumer train run.toml --augment-neutral": "films for minutes (tests/training)",
+    "aumer data check casme-sq": "takes a data set (tests/data)",
+    **dict.fromkeys(
+        (
+            *("aumer bench casme", "aumer bench strs", "aumer bench submission"),
+            *("aumer bench study", "aumer bench compare", "aumer bench power"),
+            "aumer bench report",
+        ),
+        "takes a data set, or a run (tests/bench)",
+    ),
+    "aumer simulate video": "films for minutes (tests/simulate)",
     "aumer train train.toml --augment-neutral": "films for minutes (tests/training)",
     "aumer train train.toml -o": "the same command as the one before, for longer",
     "aumer agreement interview.mp4.anna": "reads what the page of `aumer view` saved (tests/view)",
 }
 #: Numbers of the pages that are for longer films than the one here.
-SHORTER = {"--fps 200 --start 10 --end 25": "--fps 30 --start .1 --end .5"}
+SHORTER = {
+    "--fps 200 --start 10 --end 25": "--fps 30 --start .1 --end .5",
+    "--onset 63 --offset 112": "--onset 18 --offset 42",
+    "--subjects 10": "--subjects 1 --minutes .2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +87,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (
         *("recordings/a.mp4", "recordings/b.mp4", "s01/interview.mp4", "s02/interview.mp4"),
         *("videos/anna_1.mp4", "videos/ben_1.mp4", "videos/ben_2.mp4", "new.mp4"),
+        *("clip.mp4", "clips/a.mp4", "new/a.mp4", "new/b.mp4"),
     ):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(root / "interview.mp4", root / name)
@@ -90,6 +113,17 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[train]\nepochs = 1\nbatch = 2\n"
     )
     (root / "mine.toml").write_text("[motion]\nrate = 30\n")
+    for name, trained in (("names", recognizer("graph")), ("units", au_reader("graph"))):
+        (root / "runs" / name).mkdir()
+        trained.save(root / "runs" / name / "model.safetensors", card={})
+    (root / "clips" / "table.csv").write_text(
+        "file,subject,label,onset,apex,offset\na.mp4,s15,positive,18,30,42\n"
+    )
+    for name in ("predictions.csv", "truth.csv"):
+        (root / name).write_text("video,kind,onset,apex,offset,label\na,micro,3,6,12,positive\n")
+    (root / "casme_sq.csv").write_text(
+        "video_name,start_frame,apex_frame,end_frame,type_idx,au\ns15_a,30,36,44,2,12\n"
+    )
     return root
 
 
@@ -134,7 +168,7 @@ def test_commands_run(
             line = line.replace(long, short)
         words = shlex.split(line, comments=True)[1:]
         words = [one for word in words for one in expanded(root, word)]
-        if {"-o", "--output"} & set(words) or words[0] == "convert":
+        if {"-o", "--output"} & set(words) or words[0] in ("convert", "simulate"):
             words.append("--overwrite")  # of a file that an earlier line of the page has written
         assert main(words) == 0, f"{relative(page)}: {line}"
         ran.append(line)

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 from documents import blocks
+from spotting.rivals import RIVALS
 
 from aumer import registry
 from aumer.cli import main
@@ -25,7 +26,6 @@ from aumer.recognition.systems.system import SequenceSystem
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.network import SHIPPED, NetSpotter
-from aumer.spotting.spotnet import SpotNet
 
 #: Networks that are exported in a moment; their layers are those of the published sizes.
 SMALL: dict[str, dict[str, Any]] = {
@@ -66,7 +66,7 @@ def test_every_recognizer_that_is_a_network_is_tried() -> None:
 def of_preset(name: str, **changes: Any) -> NetSpotter:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
-        net = SpotNet.from_preset(name)
+        net = SpottingNetwork.from_preset(name)
     for parameter in net.parameters():  # zeros at the start hide whatever they multiply
         parameter.data += 0.05 * torch.randn_like(parameter)
     return NetSpotter(net.eval())
@@ -80,8 +80,13 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("which", ["published", "aumer"])
-@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+#: Methods of others in the quicker format: in the other they are written by the same code.
+SPOTTING = [(n, s) for n in ("published", "aumer") for s in (".onnx", ".pt")] + [
+    (name, ".pt") for name in RIVALS
+]
+
+
+@pytest.mark.parametrize(("which", "suffix"), SPOTTING)
 def test_a_spotting_network_gives_its_own_scores(which: str, suffix: str, tmp_path: Path) -> None:
     spotter = of_preset(which)
     path = tmp_path / f"net{suffix}"

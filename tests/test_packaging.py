@@ -117,6 +117,7 @@ def test_wheel_ships_the_page(wheel: Path, command: str) -> None:
     }
     assert asked and asked <= set(page)
     for name, content in page.items():
+        content = re.sub(rb"^/\*!.*?\*/", b"", content)  # where uPlot comes from
         addresses = set(re.findall(rb"(?:https?:)?//[\w.]+\.\w+", content))
         assert addresses <= {b"http://www.w3.org"}, name  # a name space, in the icon
 

@@ -1,4 +1,4 @@
-"""What a run or a comparison of two could have shown: `aumer.evaluation.power` of their figures."""
+"""Power analysis of runs and comparisons: `aumer.evaluation.power` of their figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aumer.bench.figure import Figure
 from aumer.bench.result import Compared, Result
 from aumer.errors import UsageError
-from aumer.evaluation.power import Power
+from aumer.evaluation.power import Power, few_subjects
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,16 @@ class FigurePower:
 
     Attributes:
         dataset, row: as in the tables of scores.
-        difference: that was seen between two runs; `None` of one run.
+        difference: observed difference of two runs; `None` for one run.
+        seeds: by how much the seeds of one run lie apart where that is more than the interval over
+            subjects is wide, of which nothing is known here; else 0.
     """
 
     dataset: str
     row: str
     power: Power
     difference: float | None = None
+    seeds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -32,6 +35,7 @@ class FigurePower:
             "row": self.row,
             **self.power.to_dict(),
             "difference": self.difference,
+            "range_of_seeds": self.seeds or None,
             "subjects_for_it": None
             if self.difference is None
             else self.power.needed(self.difference),
@@ -63,8 +67,10 @@ def power_of(
     if second is None:
         for key, figure in figures.items():
             _require_subjects(figure)
-            estimate = figure.bootstrap()
-            found.append(FigurePower(*key, Power.of(estimate, *_sizes(figure), alpha, chance)))
+            estimate, seeds = figure.bootstrap(), max(figure.by_seed) - min(figure.by_seed)
+            more = seeds if seeds > estimate.high - estimate.low else 0.0
+            made = Power.of(estimate, *figure.size, alpha, chance)
+            found.append(FigurePower(*key, made, seeds=more))
         return tuple(found)
     return _of_rows(first, first.compared(second), alpha, chance)
 
@@ -74,26 +80,57 @@ def _of_rows(
 ) -> tuple[FigurePower, ...]:
     figures, found = first.compared_figures(), []
     for one in rows:
-        sizes = _sizes(figures[one.dataset, one.row])
-        made = Power.of(one.difference, *sizes, alpha, chance)
-        found.append(FigurePower(one.dataset, one.row, made, one.difference.value))
+        size = figures[one.dataset, one.row].size
+        made = Power.of(one.difference, *size, alpha, chance)
+        seeds = one.seeds if one.of_seeds else 0.0
+        found.append(FigurePower(one.dataset, one.row, made, one.difference.value, seeds))
     return tuple(found)
 
 
 def power_notes(first: Result[Any], rows: Iterable[Compared]) -> list[str]:
     """For under a comparison of a run: from which difference on it would have found one."""
-    notes = []
-    for one in _of_rows(first, rows):
-        power, seen = one.power, one.difference or 0.0
-        words = (
-            f"{one.dataset} {one.row}: with these {power.subjects} subjects ({power.clips} clips) "
-            f"a difference is found {power.chance:.0%} of the time from {power.detectable():.4f} on"
-        )
-        needed = power.needed(seen)
-        if needed is not None and needed > power.subjects:
-            words += f"; one of {abs(seen):.4f}, as seen here, takes {needed} subjects like these"
-        notes.append(words)
-    return notes
+    shown = _of_rows(first, rows)
+    return [*map(_note, shown), *few_subjects(one.power.subjects for one in shown)]
+
+
+def power_facts(first: Result[Any], rows: Iterable[Compared]) -> list[dict[str, Any]]:
+    """The same as plain values, for each of the rows."""
+    return [
+        {
+            "subjects": one.power.subjects,
+            "detectable": one.power.detectable(),
+            "subjects_for_it": one.power.needed(one.difference or 0.0),
+        }
+        for one in _of_rows(first, rows)
+    ]
+
+
+def _note(one: FigurePower) -> str:
+    power, seen = one.power, one.difference or 0.0
+    here = f"{one.dataset} {one.row}: "
+    least = power.detectable()
+    if least is None:
+        return f"{here}{_NOTHING_MOVES}"
+    words = (
+        f"{here}with these {power.subjects} subjects ({power.clips} clips) "
+        f"a difference is found {power.chance:.0%} of the time from {least:.4f} on"
+    )
+    if one.seeds:
+        return f"{words}, were it for subjects alone: {_seeds_vary(one)}"
+    needed = power.needed(seen)
+    if needed is not None and needed > power.subjects:
+        words += f"; one of {abs(seen):.4f}, as seen here, takes {needed} subjects like these"
+    return words
+
+
+_NOTHING_MOVES = (
+    "whichever subjects are drawn, the difference is the same, so nothing is known of what could "
+    "be found"
+)
+
+
+def _seeds_vary(one: FigurePower) -> str:
+    return f"seeds vary more, by {one.seeds:.4f}, and take more seeds"
 
 
 def power_table(shown: tuple[FigurePower, ...], asked: float) -> str:
@@ -106,22 +143,29 @@ def power_table(shown: tuple[FigurePower, ...], asked: float) -> str:
     ]
     for one in shown:
         power = one.power
+        least, chance, needed = power.detectable(), power.chance_of(asked), power.needed(asked)
         lines.append(
             f"| {one.dataset} | {one.row} | {power.subjects} | {power.clips} | {power.error:.4f} "
-            f"| {power.detectable():.4f} | {power.chance_of(asked):.0%} | {power.needed(asked)} |"
+            f"| {_told(least, '.4f')} | {_told(chance, '.0%')} | {_told(needed, 'd')} |"
         )
+    notes = [
+        f"{one.dataset} {one.row}: " + (_NOTHING_MOVES if not one.power.error else _seeds_vary(one))
+        for one in shown
+        if one.seeds or not one.power.error
+    ]
     if not shown[0].power.paired:
-        lines += [
-            "",
+        notes.append(
             "Of one run nobody knows what another one gets right that it gets wrong: the standard "
             "error is that of two runs whose errors have nothing in common, 1.4 times this run's. "
-            "Most pairs err on the same clips, and differ by less chance; give two runs to see it.",
-        ]
+            "Most pairs err on the same clips, and differ by less chance; give two runs to see it."
+        )
+    notes += few_subjects(one.power.subjects for one in shown)
+    lines += [""] * bool(notes) + [f"- {note}" for note in notes]
     return "\n".join(lines) + "\n"
 
 
-def _sizes(figure: Figure) -> tuple[int, int]:
-    return len(figure.subjects), int(figure.truths.sum())
+def _told(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _require_subjects(figure: Figure) -> None:

@@ -12,6 +12,7 @@ from aumer.bench.result import Result
 from aumer.bench.store import REPORT
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import holm
+from aumer.evaluation.power import Power, few_subjects
 from aumer.tables.cells import csv_lines
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ class Line:
             comparisons as rows were compared by this score.
         seeds_range: by how much the seeds of the two rows lie apart, at most. Where that is more
             than the interval is wide, another training may turn the difference round.
+        subjects: that were tested.
+        detectable: from which true difference to the base on one is found 80 % of the time, over
+            these subjects; `None` where nothing is known of it (`aumer.evaluation.power`).
         words: why there is no figure, or no difference.
     """
 
@@ -118,6 +122,8 @@ class Line:
     folds: int | None = None
     parameters: int | None = None
     minutes: float | None = None
+    subjects: int | None = None
+    detectable: float | None = None
     words: str = ""
 
     @property
@@ -255,7 +261,7 @@ class Studied:
             "the best of these rows is picked on the tested subjects: its figure flatters it, "
             "unless it was named before",
         ]
-        said = said if compared > 0 else said[:1]
+        said = [*said, *self._power()] if compared > 0 else said[:1]
         for words in dict.fromkeys(row.chosen_on for row in self.rows if row.chosen_on):
             own = [row.name for row in self.rows if row.chosen_on == words]
             whose = "all rows" if len(own) == len(self.rows) else ", ".join(own)
@@ -268,6 +274,20 @@ class Studied:
             whose = ", ".join(row.name for row in self.rows if words in row.cautions)
             said.append(f"{whose}: {words}")
         return list(map(_line, [*said, *self.notes]))
+
+    def _power(self) -> list[str]:
+        """From which difference to the base on these subjects would show one, by score."""
+        said, lines = [], [line for line in self.lines() if line.detectable is not None]
+        for where in dict.fromkeys((line.data_set, line.score) for line in lines):
+            own = [line for line in lines if (line.data_set, line.score) == where]
+            own.sort(key=lambda line: line.detectable or 0.0)
+            least, most = (f"{one.detectable:.4f} ({one.row})" for one in (own[0], own[-1]))
+            upto = "" if least == most else f" to {most}"
+            said.append(
+                f"{where[0]} {_score_name(where[1])}: with these {own[0].subjects} subjects a "
+                f"difference to {self.base} is found 80 % of the time from {least}{upto} on"
+            )
+        return [*said, *few_subjects({line.subjects or 0 for line in lines})]
 
     def page(self) -> ReportPage:
         """The table as a page with figures."""
@@ -376,6 +396,7 @@ def _lines(row: StudiedRow, base: StudiedRow) -> Iterator[Line]:
             folds=row.folds,
             parameters=row.parameters,
             minutes=None if row.minutes is None else round(row.minutes, 2),
+            subjects=len(figure.subjects),
         )
         yield line if row.name == base.name else _compared(line, figure, base)
 
@@ -396,4 +417,5 @@ def _compared(line: Line, figure: Figure, base: StudiedRow) -> Line:
         less_base_high=d.high,
         p=d.p,
         seeds_range=seeds,
+        detectable=Power.of(d, *figure.size).detectable(),
     )

@@ -1,11 +1,12 @@
-"""Files for the challenges' servers: written of what was spotted, and checked before they go out.
+"""Submission files for the challenges' servers: writing and checking.
 
-What the organizers have said is in `Challenge.fixed`; where nothing is said, `Challenge.chosen`
-says what is done here. Both are printed with every file.
+`Challenge.fixed` lists the organizers' rules, `Challenge.chosen` the choices made here where there
+is no rule. Both are printed with every file.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,11 @@ from aumer.data.labels import MEGC_CLASSES, megc_class
 from aumer.errors import UsageError, did_you_mean
 from aumer.evaluation.rows import PredictedInterval, Video
 from aumer.files import StrPath
-from aumer.tables.cells import csv_lines, number_of, sheets, text_of
+from aumer.tables.cells import Sheet, encoding_of, number_of, sheets, text_lines, text_of
 from aumer.tables.intervals import named_like
 from aumer.types import Expression, Kind
 
-#: What submissions call the kinds.
+#: Names of the kinds in submissions.
 KIND_WORDS: Mapping[Kind, str] = {"micro": "me", "macro": "mae"}
 _FILES: Mapping[str, str] = {"SAMM": "samm_pred.csv", "CASME3": "cas_pred.csv"}
 _FRAMES_CHOSEN = (
@@ -34,7 +35,7 @@ _FRAMES_CHOSEN = (
 
 @dataclass(frozen=True)
 class Challenge:
-    """What one year's server takes.
+    """The format of one year's challenge.
 
     Attributes:
         columns: of the header, in their order.
@@ -145,7 +146,25 @@ def written(
             rows.append((*subject_and_video(p.video), *span, emotion_of(asked, p.label)))
         else:
             rows.append((p.video, *span, KIND_WORDS[p.kind]))
-    return csv_lines([asked.columns, *sorted(rows)])
+    # As names are written, whatever a spreadsheet would make of them: a server compares them.
+    return text_lines([asked.columns, *sorted(rows)])
+
+
+def check_names(asked: Challenge, videos: Iterable[Video]) -> None:
+    """Complain of videos that a submission would call the same.
+
+    Raises:
+        UsageError: there are two of one source.
+    """
+    called: dict[tuple[str, ...], Video] = {}
+    for video in videos:
+        names = subject_and_video(video.name) if asked.emotions else (video.name,)
+        other = called.setdefault((video.subject, *names), video)
+        if other is not video:
+            raise UsageError(
+                f"{asked.name} would call {other.subject}/{other.name} and "
+                f"{video.subject}/{video.name} the same, {','.join(names)}; leave one below ROOT"
+            )
 
 
 def subject_and_video(name: str) -> tuple[str, str]:
@@ -194,12 +213,12 @@ def emotion_of(asked: Challenge, label: str) -> str:
 
 @dataclass(frozen=True)
 class SubmissionFault:
-    """What a server may refuse, or count against its sender.
+    """A fault in a submission file.
 
     Attributes:
         line: of the file.
-        code: "header", "cells", "video", "frame", "reversed", "outside", "type", "emotion" or
-            "duplicate".
+        code: "encoding", "separator", "header", "blanks", "cells", "video", "frame", "reversed",
+            "outside", "type", "emotion" or "duplicate".
     """
 
     line: int
@@ -209,7 +228,7 @@ class SubmissionFault:
 
 @dataclass(frozen=True)
 class CheckedSubmission:
-    """A file, held against a challenge's format.
+    """The result of checking a file.
 
     Attributes:
         rows: how many it has below its header.
@@ -240,7 +259,7 @@ def check(
     videos: Sequence[Video] | None = None,
     first_frame: int = 1,
 ) -> CheckedSubmission:
-    """Hold a file against a challenge's format.
+    """Check a file against a challenge's format.
 
     Args:
         videos: the unseen videos of the file's source or of all, of which a row must be; with
@@ -259,15 +278,16 @@ def check(
         for k, line in enumerate(sheet.lines, start=1)
         if any(map(text_of, line))
     ]
+    form = list(_form(path.read_bytes(), sheet))
     at, header = lines[0] if lines else (1, [])
     if not header or tuple(header) not in (asked.columns, asked.also):
         message = (
             f"the header must be {','.join(asked.columns)}; found {','.join(header) or 'nothing'}"
         )
-        fault = SubmissionFault(at, "header", message)
-        return CheckedSubmission(path, asked, max(len(lines) - 1, 0), (fault,), ())
+        form.append(SubmissionFault(at, "header", message))
+        return CheckedSubmission(path, asked, max(len(lines) - 1, 0), tuple(form), ())
     judge = _Judge(asked, videos, first_frame)
-    faults = [fault for number, cells in lines[1:] for fault in judge.of(number, cells)]
+    faults = [*form, *(fault for number, cells in lines[1:] for fault in judge.of(number, cells))]
     notes = list(judge.notes())
     if header and tuple(header) == asked.also:
         notes.append(f"its header is not {','.join(asked.columns)}, but one that was sent before")
@@ -276,6 +296,25 @@ def check(
     if len(lines) < 2:
         notes.append("it has no row: nothing was spotted")
     return CheckedSubmission(path, asked, max(len(lines) - 1, 0), tuple(faults), tuple(notes))
+
+
+def _form(content: bytes, sheet: Sheet) -> Iterator[SubmissionFault]:
+    """What a plain reader of CSV would take otherwise than the generous one here does."""
+    if encoding_of(content) != "utf-8-sig":
+        yield SubmissionFault(1, "encoding", "the file is in UTF-16; save it in UTF-8")
+    elif content.startswith(codecs.BOM_UTF8):
+        message = (
+            "the file begins with a byte order mark, which a reader may take for a part of the "
+            "first column's name; save it in UTF-8 without one"
+        )
+        yield SubmissionFault(1, "encoding", message)
+    declared = content.lstrip(codecs.BOM_UTF8)[:5].lower().lstrip(b'"').startswith(b"sep=")
+    if sheet.decimal_comma or declared:
+        message = "cells must be separated by commas, without a line that says so"
+        yield SubmissionFault(1, "separator", message)
+    for number, line in enumerate(sheet.lines, start=1):
+        if any(isinstance(cell, str) and cell != cell.strip() for cell in line):
+            yield SubmissionFault(number, "blanks", "there are blanks round what a cell says")
 
 
 class _Judge:

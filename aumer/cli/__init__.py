@@ -19,7 +19,7 @@ from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, AumerError, did
 from aumer.missing import explained
 from aumer.process import keep_streams
 
-#: The commands in the order of the help; others come after them.
+#: The commands in the order of the help; registered ones follow.
 COMMANDS = (
     *("spot", "live", "classify", "features", "bench", "config", "doctor", "models", "graph"),
     *(
@@ -36,7 +36,7 @@ COMMANDS = (
     ),
 )
 
-#: What `aumer` alone answers.
+#: The text of `aumer` without arguments.
 WELCOME = """\
 aumer finds micro- and macro-expressions of the face in video. Begin with one of
 
@@ -47,7 +47,7 @@ aumer finds micro- and macro-expressions of the face in video. Begin with one of
 `aumer COMMAND --help` describes a command; `aumer --help` lists all of them.
 """
 
-#: Whoever read stdout stopped reading; what a shell reports of a program killed by SIGPIPE.
+#: The reader of stdout closed it; as shells report a program killed by SIGPIPE.
 EXIT_READER_GONE = 141
 
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     try:
-        # Before anything looks for a name, of a command too.
+        # Before any name is resolved, also that of a command.
         for plugin in _plugins(argv):
             plugins.load(plugin)
         try:
@@ -79,11 +79,11 @@ def _main(argv: Sequence[str] | None) -> int:
         with Console(words=sys.argv[1:] if argv is None else argv) as console:
             console.error(error)
         return error.exit_code
-    except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
+    except SystemExit as done:  # --help, --version, or an error that argparse printed
         return done.code if isinstance(done.code, int) else 0
     except BrokenPipeError:
         raise
-    except OSError as error:  # what they print goes to a full disk
+    except OSError as error:  # their output goes to a full disk
         abandon_stdout()
         with Console() as console:
             console.error(f"cannot write to stdout: {error.strerror or error}")
@@ -110,11 +110,11 @@ def _main(argv: Sequence[str] | None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
-        # An abbreviated option would mean something else once a longer one is added.
+        # No abbreviations: a new option could change their meaning.
         super().__init__(**options, allow_abbrev=False)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        # argparse says it in words of its own, and does not guess what was meant.
+        # Replaces argparse's message, which suggests no alternatives.
         if action.choices is not None and value not in action.choices:
             allowed = [str(one) for one in action.choices]
             near = did_you_mean(str(value), allowed)
@@ -122,7 +122,7 @@ class _Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, text)
 
     def error(self, message: str) -> NoReturn:
-        # argparse would print the usage of all options first, and the error drowns in it.
+        # argparse would print the usage of all options before the error.
         self.exit(2, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")
 
 
@@ -139,24 +139,25 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="import this Python file, or module, which registers parts of your own (repeatable)",
+        help="import this Python file or module, which registers your own parts (repeatable)",
     )
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args, unknown = command_parser().parse_known_args(argv)
     if unknown:
-        # Left to argparse, the main parser would complain, which knows no option of the command.
+        # Otherwise the main parser would raise the error, which does not know the command's
+        # options.
         parser: argparse.ArgumentParser = args.parser
         near = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
-        if os.path.lexists(unknown[0]):  # of a shell's *.mp4, say
+        if os.path.lexists(unknown[0]):  # for example from a shell's *.mp4
             near = f" For the file of that name write ./{unknown[0]}."
         parser.error(f"unrecognized argument {unknown[0]!r}.{near}")
     return args
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks up the version only when requested."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         import aumer
@@ -176,7 +177,7 @@ def command_parser() -> argparse.ArgumentParser:
         description="Spots facial micro- and macro-expressions in video.",
         epilog="`aumer COMMAND --help` describes a command and its exit codes.",
     )
-    parser.set_defaults(parser=parser)  # a command of somebody else's need not say its own
+    parser.set_defaults(parser=parser)  # default for registered commands
     _add_plugin(parser)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     common = _Parser(add_help=False)
@@ -186,10 +187,10 @@ def command_parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="say more on stderr, and show the traceback of an internal error; -vv says all",
+        help="print more on stderr, with tracebacks of internal errors; -vv prints everything",
     )
     talk.add_argument(
-        "-q", "--quiet", action="store_true", help="nothing but errors on stderr, no progress"
+        "-q", "--quiet", action="store_true", help="print only errors on stderr, no progress"
     )
     _add_plugin(common)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
@@ -199,7 +200,7 @@ def command_parser() -> argparse.ArgumentParser:
     for name in others:
         try:
             registry.resolve("command", name)(commands, common)
-        except Exception as error:  # somebody else's must not take ours away
+        except Exception as error:  # a broken plugin must not disable the others
             what = " ".join(f"{type(error).__name__}: {error}".split())
             print(f"aumer: warning: no command {name!r}: {what}", file=sys.stderr)
     return parser

@@ -1,4 +1,4 @@
-"""`aumer agreement`: two coders of one video compared."""
+"""`aumer agreement`: compares two coders of one video."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FIRST and SECOND are annotations (.annotations, .eaf, .textgrid, ...) or results
 length are the video's; a file of `aumer view` knows them, else give --video (a folder of images
 with its --fps), or --fps and --end.
 
-Printed are, of all expressions and of each kind: Cohen's kappa over the frames (micro, macro or
-neither), F1 of the intervals, matched one to one where they overlap by --iou or more, how many both
-have and each alone, and by how much onsets and offsets of the matched ones differ in the mean,
-SECOND less FIRST and without their signs.
+For all expressions and for each kind it prints Cohen's kappa over the frames (micro, macro or
+neither); F1 of the intervals, matched one-to-one at an IoU of at least --iou; how many both coders
+have and each alone; and the mean difference (SECOND minus FIRST) and mean absolute difference of
+matched onsets and offsets.
 """
 
 
@@ -30,21 +30,21 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "agreement",
         parents=[common],
         help="compare two coders' annotations of one video",
-        description="Says how far two coders of one video agree.",
+        description="Prints the agreement of two coders of one video.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("first", metavar="FIRST", help="a coder's file, or a result")
     add("second", metavar="SECOND", help="another one's")
-    add("--video", metavar="FILE", help="the video: whose frames and length are meant")
+    add("--video", metavar="FILE", help="the video, for its frames and length")
     add(
         "--fps",
         type=POSITIVE,
         metavar="N",
-        help="frames per second, of a folder or where no video is",
+        help="frames per second, of a folder or without a video",
     )
-    add("--end", type=POSITIVE, metavar="S", help="length in seconds, where there is no video")
+    add("--end", type=POSITIVE, metavar="S", help="length in seconds, without a video")
     add("--iou", type=IOU, default=0.5, metavar="X", help="overlap of a pair (default: 0.5)")
     add("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run, parser=parser)
@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def table(found: dict[str, Agreement]) -> str:
-    """What was found, as text."""
+    """The agreement as a text table."""
     rows: list[tuple[str, ...]] = [
         ("", "kappa", "F1", "both", "first", "second", "onset (s)", "offset (s)")
     ]
@@ -80,7 +80,9 @@ def table(found: dict[str, Agreement]) -> str:
         ]
         counts = one.counts
         numbers = [str(n) for n in (counts.tp, counts.fn, counts.fp)]
-        f1 = f"{counts.f1:.3f}" if counts.tp + counts.fp + counts.fn else "-"  # neither has any
+        f1 = (
+            f"{counts.f1:.3f}" if counts.tp + counts.fp + counts.fn else "-"
+        )  # neither coder has any
         rows.append((name, kappa, f1, *numbers, *ends))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join("  ".join(map(str.rjust, row, widths)).rstrip() + "\n" for row in rows)

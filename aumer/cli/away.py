@@ -1,8 +1,8 @@
-"""What the workers of a cluster do for `aumer spot` and `aumer features`: a video each.
+"""Jobs of `aumer spot` and `aumer features` on cluster workers, one video each.
 
-A job is one object that says all, and gives what is told of the video and the files' bytes, so that
-a worker needs the video alone, and whoever gave the job writes. What a worker has loaded for one
-video it keeps for the next.
+A job is self-contained and returns the summary and the bytes of the files, so that a worker needs
+only the video, and the submitting process writes the files. Workers reuse loaded models for further
+videos.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from aumer.remote import fetched, is_address
 if TYPE_CHECKING:
     from aumer.cli.outputs import Plan
 
-#: How often a job is tried again that fails by no fault of the video: a lost server, for instance.
+#: How often a job is retried after an error that the video did not cause, such as a lost server.
 RETRIES = 2
 
 
 @dataclass(frozen=True)
 class Content:
-    """A file that was made elsewhere.
+    """Content of a file made by a worker.
 
     Attributes:
-        number: of which of the planned files, or beside which, it is.
-        name: as it is called.
+        number: index of the planned file that it is, or belongs to.
+        name: name of the file.
     """
 
     number: int
@@ -49,10 +49,10 @@ F = TypeVar("F")
 
 @dataclass(frozen=True)
 class WorkerOutcome(Generic[F]):
-    """What became of one video on a worker: what is told of each face, with its files.
+    """The outcome of one video on a worker: a result for each face, with its files.
 
     Attributes:
-        error: of aumer's, which would come again if the job were tried again.
+        error: an error of aumer's that a retry would not avoid.
     """
 
     found: tuple[tuple[F, tuple[Content, ...]], ...] = ()
@@ -62,7 +62,7 @@ class WorkerOutcome(Generic[F]):
 def outcome(
     made: WorkerOutcome[F] | Exception,
 ) -> tuple[tuple[F, Sequence[Content] | None], ...] | Exception:
-    """What a batch takes of it."""
+    """The outcome as a batch needs it."""
     if isinstance(made, Exception):
         return made
     return made.found if made.error is None else made.error
@@ -70,14 +70,14 @@ def outcome(
 
 @dataclass(frozen=True)
 class How:
-    """What all videos of a run share, as `aumer.pipeline.Spotter` takes it.
+    """Options that all videos of a run share, for `aumer.pipeline.Spotter`.
 
     Attributes:
-        options: keywords and values.
-        cache: a folder that the worker sees, its own (True), or none.
-        threads: that measure motion; None for one a core of the worker.
+        options: keyword arguments.
+        cache: a folder accessible to the worker, its own (True), or none.
+        threads: threads that measure motion; None for one per core.
         min_coverage: see `aumer.spot`; none for the default.
-        version: of the aumer that gave the job.
+        version: version of the submitting aumer.
     """
 
     settings: Settings
@@ -88,18 +88,18 @@ class How:
     version: str = ""
 
     def run(self) -> dict[str, Any]:
-        """The keywords of one video's run."""
+        """Keyword arguments for one video's run."""
         least = {} if self.min_coverage is None else {"min_coverage": self.min_coverage}
         return {"cache": self.cache, "workers": self.threads, **least}
 
 
 @contextmanager
 def nearby(given: Input) -> Iterator[Input]:
-    """The input as a file of this machine; one at an address is fetched, and removed after.
+    """The input as a local file; a remote one is fetched and removed afterwards.
 
     Raises:
-        VideoError, UsageError: as `aumer.remote.fetched`. Errors of the block name the input as it
-            was given.
+        VideoError, UsageError: as `aumer.remote.fetched`. Errors in the block name the original
+            input.
     """
     if isinstance(given.source, int):
         yield given
@@ -118,14 +118,14 @@ def nearby(given: Input) -> Iterator[Input]:
 
 
 def from_anywhere(given: Input) -> Input:
-    """The input for a process that is in another folder."""
+    """The input with an absolute path, for a process in another folder."""
     if isinstance(given.source, int) or is_address(given.source):
         return given
     return replace(given, source=_absolute(given.source))
 
 
 def options_from_anywhere(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Options for such a process: files by their whole path."""
+    """Options with absolute paths, for such a process."""
     return tuple(
         (name, _absolute(value) if isinstance(value, str) and is_file(value) else value)
         for name, value in options.items()
@@ -136,22 +136,22 @@ def _absolute(path: str) -> str:
     return str(expanded(path).absolute())
 
 
-#: What this thread has made for the last run, by kind: threads share no spotter.
+#: Models of the last run by kind, per thread, since threads cannot share a spotter.
 _kept = threading.local()
 
 
 def aumer_version() -> str:
-    """Of this process."""
+    """Version of aumer in this process."""
     from aumer.session import versions
 
     return versions().get("aumer", "")
 
 
 def kept(how: How, make: Callable[[How], F]) -> F:
-    """What `make` makes of `how`, once for many videos.
+    """`make(how)`, cached for further videos.
 
     Raises:
-        AumerError: another version of aumer gave the job.
+        AumerError: the job comes from another version of aumer.
     """
     here = aumer_version()
     if how.version and here != how.version:
@@ -168,7 +168,7 @@ def kept(how: How, make: Callable[[How], F]) -> F:
 
 
 class Written(Protocol):
-    """Writes files of one video, as a command's outputs do."""
+    """Protocol of writers of the files of one video."""
 
     def save(self, number: int, result: Any, given: Input, /) -> list[Path]: ...
 
@@ -179,11 +179,11 @@ def carried(
     results: Sequence[F],
     writer: Callable[[tuple[Plan | None, ...]], Written],
 ) -> Iterator[tuple[F, tuple[Content, ...]]]:
-    """Each result, with the bytes of the files that a command's outputs write of it.
+    """Each result with the bytes of its files.
 
     Args:
-        planned: of one input, for where the job was given; files get these names elsewhere.
-        writer: makes what writes them, of the same plans for a folder of this machine.
+        planned: plan of one input on the submitting machine; the worker uses the same names.
+        writer: makes the writer, from the plan for a local folder.
     """
     with TemporaryFolder() as folder:
         number, moved = 0, []
@@ -210,7 +210,9 @@ def carried(
 def told(
     given: Input, work: Callable[[Input], tuple[tuple[F, tuple[Content, ...]], ...]]
 ) -> WorkerOutcome[F]:
-    """What became of a video; what is wrong with it is no reason to try it again."""
+    """The outcome of a video; errors of the video are returned, not raised, so that it is not
+    retried.
+    """
     try:
         with nearby(given) as here:
             return WorkerOutcome(work(here))
@@ -234,7 +236,7 @@ def told(
 
 @dataclass(frozen=True)
 class SpotJob:
-    """One video of `aumer spot`; `planned` is of this one alone."""
+    """One video of `aumer spot`; `planned` covers only this video."""
 
     given: Input
     how: How
@@ -245,7 +247,7 @@ class SpotJob:
 
 
 def spot_there(job: SpotJob) -> WorkerOutcome[Any]:
-    """Spot in the video of a job, on a worker."""
+    """Run a job of `aumer spot` on a worker."""
     return told(job.given, lambda here: tuple(_spotted(job, here)))
 
 
@@ -271,7 +273,7 @@ def _spotted(job: SpotJob, here: Input) -> Iterator[tuple[Any, tuple[Content, ..
         quiet = Console(quiet=True)
         return Outputs(plans[0], (here,), quiet, job.fps, show_faces=job.show_faces)
 
-    # What tables are made of comes back; motion and landmarks are in files, where they are wanted.
+    # Data for tables are returned; motion and landmarks only in files, if requested.
     for result, contents in carried((job.planned,), here, found, writer):
         yield replace(result, features=None, track=None, source=None), contents
 
@@ -281,7 +283,7 @@ def _spotted(job: SpotJob, here: Input) -> Iterator[tuple[Any, tuple[Content, ..
 
 @dataclass(frozen=True)
 class FeaturesJob:
-    """One video of `aumer features`; the plans are of this one alone."""
+    """One video of `aumer features`; the plans cover only this video."""
 
     given: Input
     how: How
@@ -295,10 +297,10 @@ class FeaturesJob:
 
 @dataclass(frozen=True)
 class ToldMotion:
-    """What is told of a face's motion, which itself is in files.
+    """Summary of a face's motion, which itself is in files.
 
     Attributes:
-        table: its rows as CSV, without a header, where they are wanted.
+        table: its rows as CSV without header, if requested.
     """
 
     line: str
@@ -314,7 +316,7 @@ class ToldMotion:
 
 
 def features_there(job: FeaturesJob) -> WorkerOutcome[ToldMotion]:
-    """Measure the video of a job, on a worker."""
+    """Run a job of `aumer features` on a worker."""
     return told(job.given, lambda here: tuple(_measured(job, here)))
 
 

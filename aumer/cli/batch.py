@@ -1,4 +1,4 @@
-"""Videos one after the other, as `aumer spot` and `aumer features` take them."""
+"""Processing of several videos by `aumer spot` and `aumer features`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aumer.cli.inputs import Input
     from aumer.workers import Workers
 
-#: What the help says of them, and of how it ends but for 0.
+#: Help texts for inputs and for exit codes other than 0.
 INPUTS = """\
 inputs:
   VIDEO is a file, a folder of frames (needs --fps), a folder of videos (--recursive: and those in
@@ -55,8 +55,7 @@ def add_batch(
     *,
     several: str = "+",
 ) -> None:
-    """The videos (`several` as argparse counts them), which part of each, and where what is found
-    in them goes."""
+    """Add options for the videos (`several` is argparse's nargs), their parts, and the outputs."""
     add = parser.add_argument
     add("videos", nargs=several, metavar="VIDEO", help="file, folder, or camera:0")
     add("--recursive", action="store_true", help="search the folders in a folder, too")
@@ -68,7 +67,7 @@ def add_batch(
 
 
 def cluster_of(args: argparse.Namespace, console: Console) -> Workers | None:
-    """The cluster that videos are sent to, if they are.
+    """The Dask cluster, if requested.
 
     Raises:
         ConfigError: a scheduler without `dask`, or the reverse.
@@ -84,14 +83,16 @@ def cluster_of(args: argparse.Namespace, console: Console) -> Workers | None:
 
 
 def cache_there(args: argparse.Namespace) -> str | bool | None:
-    """Where workers of a cluster keep features: as asked for, or each where its user does."""
+    """The cache of cluster workers: as requested, or each worker's own."""
     if args.no_cache:
         return None
     return str(expanded(args.cache).absolute()) if args.cache else True
 
 
 def options_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Options for a call; those not given are left out, so that the library's defaults hold."""
+    """Options as keyword arguments, without those not given, so that the library's defaults
+    apply.
+    """
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
@@ -103,7 +104,7 @@ class _Failure:
 
 
 class Found(Protocol):
-    """What one face of a video gave."""
+    """Protocol of the result of one face of a video."""
 
     @property
     def micro(self) -> Sized: ...
@@ -112,7 +113,7 @@ class Found(Protocol):
     @property
     def notes(self) -> Sequence[str]: ...
     def summary(self) -> str:
-        """In one line, for stderr."""
+        """One line for stderr."""
 
 
 F = TypeVar("F", bound=Found)
@@ -120,48 +121,48 @@ F_contra = TypeVar("F_contra", bound=Found, contravariant=True)
 
 
 class Sink(Protocol[F_contra]):
-    """Where what was found goes. `number` is the input's."""
+    """Protocol of outputs. `number` is the index of the input."""
 
     @property
     def listed(self) -> Sequence[Path]:
-        """Tables of what became of each input."""
+        """Tables of the outcome of each input."""
 
     def save(self, number: int, result: F_contra, given: Input, /) -> list[Path]:
-        """Write the files of a face; returns those written. `given` is a file of this machine."""
+        """Write the files of a face; returns those written. `given` is a local file."""
 
     def deliver(
         self, number: int, result: F_contra, contents: Sequence[Content] | None, /
     ) -> list[Path]:
-        """The same where a worker has made the files; None of one that is kept."""
+        """The same for files made by a worker; None for a file that is kept."""
 
     def show(self, number: int, result: F_contra, /) -> None:
-        """Print it, if stdout is to have it."""
+        """Print the result, if stdout is an output."""
 
     def stale(self, number: int, results: Sequence[F_contra], /) -> list[Path]:
-        """Files of an earlier run, of faces that this one has not found."""
+        """Files of an earlier run for faces that this run did not find."""
 
     def list_inputs(
         self, number: int | None = None, outcome: Sequence[F_contra] | Exception = (), /
     ) -> list[Path]:
-        """Write `listed`, with what became of this input."""
+        """Write `listed`, with the outcome of this input."""
 
     def close(self, summary: str) -> None:
-        """All is done."""
+        """Finish the outputs."""
 
 
-#: What became of an input elsewhere: its faces with their files, or None for those of one that is
-#: kept; or an error.
+#: The outcome of an input on a worker: its faces with their files (None for kept ones), or an
+#: error.
 Outcome = tuple[tuple[F, Sequence["Content"] | None], ...] | Exception
 
 
 class VideoBatch(Generic[F]):
-    """The videos one after the other; each failure is told at once and again at the end.
+    """Processes the videos in turn; failures are reported at once and again at the end.
 
     Args:
-        work: analyzes the input of a number, which is a file of this machine.
-        elsewhere: has workers analyze the inputs instead, in whatever order they end; gives the
-            number of each and what became of it.
-        told: a message in the words of the user, such as an address for a file that is mirrored.
+        work: analyzes the input with an index, a local file.
+        elsewhere: lets workers analyze the inputs instead; yields index and outcome in order of
+            completion.
+        told: rewrites a message for the user, for example with the address of a mirrored file.
     """
 
     def __init__(
@@ -256,7 +257,7 @@ class VideoBatch(Generic[F]):
             )
 
     def _show(self, number: int, results: list[F]) -> None:
-        """Print in the order of the inputs, whichever ends first."""
+        """Print results in the order of the inputs."""
         self._waiting[number] = results
         while self._next in self._waiting:
             for result in self._waiting.pop(self._next):
@@ -264,7 +265,7 @@ class VideoBatch(Generic[F]):
             self._next += 1
 
     def summarize(self) -> int:
-        """What came of it all, and the exit code."""
+        """Print a summary; returns the exit code."""
         failures, total = self._failures, len(self._inputs)
         if self._done:
             videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
@@ -284,11 +285,10 @@ class VideoBatch(Generic[F]):
         return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
 
     def report_interrupted(self, cache: Path | None, option: str) -> None:
-        """What is safe after Ctrl-C, and how to go on.
+        """After Ctrl-C, print what is saved and how to continue.
 
         Args:
-            option: with which the same command goes on where files are written already; "" where
-                it has it.
+            option: the option needed to continue if files exist already; "" if it is set.
         """
         total = len(self._inputs)
         camera = any(isinstance(given.source, int) for given in self._inputs[self._tried :][:1])
@@ -325,10 +325,10 @@ class VideoBatch(Generic[F]):
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.message(error)
             text = with_label(given, self._labels[number], reason)
-            if not isinstance(given.source, int):  # a command that can be copied as it is
+            if not isinstance(given.source, int):  # a command that can be copied
                 text = text.replace("--no-spot VIDEO", f"--no-spot {shlex.quote(given.text)}")
             self._console.error(text)
-        elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
+        elif isinstance(error, OSError) and _is_about(error, given):  # mostly missing permissions
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
             self._console.error(reason)
         else:
@@ -338,5 +338,5 @@ class VideoBatch(Generic[F]):
 
 
 def _is_about(error: OSError, given: Input) -> bool:
-    """Whether the system refused this very input, not a file of some package."""
+    """Whether an OSError is about this input, not about a package's file."""
     return str(error.filename).startswith(os.path.expanduser(given.text))  # noqa: PTH111

@@ -1,4 +1,4 @@
-"""`aumer bench`: scores that say by which rules they were counted. See also `bench_run`."""
+"""`aumer bench`: scores with the rules by which they were counted. See also `bench_run`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from aumer.tables.intervals import IntervalTable
     from aumer.tables.reading import IntervalReading
 
-#: Our evaluator's name, and the word for it and every published one.
+#: Name of aumer's evaluator, and the word for all evaluators.
 OURS = "aumer"
 ALL = "all"
-#: Where an evaluator divides by the truths that there are.
+#: For evaluators that divide by the number of truths in the file.
 OF_FILE = "the truths of the file"
-#: Instead of a figure that divides nothing by nothing.
+#: Shown instead of 0 / 0.
 UNDEFINED = "undefined"
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``bench score``, ``bench PROTOCOL`` and their like to the command's parsers."""
+    """Add ``bench score``, ``bench PROTOCOL`` and further actions to the command's parsers."""
     parser = commands.add_parser(
         "bench",
         help="run a benchmark, or score predictions by named rules",
@@ -46,7 +46,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     readers = actions.add_parser(
         "readers",
         parents=[common],
-        help="what `aumer bench score` reads",
+        help="the file formats of `aumer bench score`",
         description="Prints the readers of files of intervals by name.",
     )
     readers.set_defaults(run=_readers, parser=readers)
@@ -66,7 +66,7 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
     parser = actions.add_parser(
         "score",
         parents=[common],
-        help="score a file of predictions, by our rules and by those of published evaluators",
+        help="score a file of predictions by aumer's rules or those of published evaluators",
         description="Scores predictions against truths: TP, FP, FN and F1 of macro- and micro-"
         "expressions and of both. Files are tables (CSV, tab-separated or .xlsx) or JSON with "
         "video, kind, onset, offset (frames; or onset_s, offset_s) and, if wanted, subject, apex, "
@@ -77,8 +77,8 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         "unless said otherwise.",
         epilog="Published evaluators keep their own rules, whatever the options say.",
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="what was spotted")
-    parser.add_argument("truth", metavar="TRUTH", help="what was annotated")
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="file of spotted expressions")
+    parser.add_argument("truth", metavar="TRUTH", help="file of annotated expressions")
     parser.add_argument(
         "--also",
         nargs=2,
@@ -102,14 +102,14 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fps", type=POSITIVE, metavar="N", help="frame rate, for errors in ms")
     _add_reading(parser)
-    _add_rules(parser.add_argument_group("rules of our evaluator"))
-    _add_more(parser.add_argument_group("more about our score"))
+    _add_rules(parser.add_argument_group("rules of aumer's evaluator"))
+    _add_more(parser.add_argument_group("more about aumer's score"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(run=_score, parser=parser)
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    """How the files are to be read, where they do not say it."""
+    """Add options for reading files that do not state their layout."""
     group = parser.add_argument_group(
         "what files do not say", "Readers and what they read: `aumer bench readers`."
     )
@@ -283,7 +283,7 @@ def _score(args: argparse.Namespace, console: Console) -> int:
 def _evaluated(
     args: argparse.Namespace, rows: Rows, settings: SpottingSettings
 ) -> tuple[list[dict[str, Any]], SpottingReport | None]:
-    """What every evaluator that was asked for says, and our own report if it was."""
+    """The reports of all requested evaluators, and aumer's own if requested."""
     import aumer
     from aumer.scoring import evaluators
 
@@ -312,7 +312,7 @@ def _more_of(
     truths: Sequence[Truth],
     out: dict[str, Any],
 ) -> list[str]:
-    """The tables that were asked for of our report; what JSON has of them goes into `out`."""
+    """The requested tables of aumer's report; their JSON values are added to `out`."""
     from aumer.evaluation.spotting import evaluate
     from aumer.evaluation.tables import read_predictions
 
@@ -321,7 +321,7 @@ def _more_of(
         sections.append(_sweep(report))
     if args.per_subject:
         table = report.per_subject()
-        # NaN, where nothing was there and nothing was found, is no JSON.
+        # NaN (no truths and predictions) is not valid JSON.
         lines = [[None if v != v else v for v in row] for row in table.to_numpy().tolist()]
         out["per_subject"] = [dict(zip(table.columns, line, strict=True)) for line in lines]
         sections.append(_table([list(table.columns), *lines]))
@@ -341,7 +341,7 @@ def _more_of(
 
 
 def _read_as(table: IntervalTable) -> dict[str, Any]:
-    """How a file was read."""
+    """How a file was read, as plain values."""
     return {
         "path": str(table.path),
         "reader": table.reader,
@@ -355,7 +355,7 @@ def _read_as(table: IntervalTable) -> dict[str, Any]:
 
 
 def _as_read(rows: Rows) -> str:
-    """The same in lines, and what has no place."""
+    """How files were read, as lines, with predictions that do not fit the videos."""
     lines = [
         f"{what}: {'; or '.join(dict.fromkeys(table.describe() for table in tables))}"
         for what, tables in rows.read.items()
@@ -368,7 +368,7 @@ def _as_read(rows: Rows) -> str:
 
 
 def _table(rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table whose columns stand under each other; numbers to the right."""
+    """A Markdown table with aligned columns; numbers on the right."""
     cells = [[_cell(c) for c in row] for row in rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
     right = [
@@ -411,7 +411,7 @@ def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
         row = [one["evaluator"]]
         for kind in kinds:
             s = one["scores"][kind]
-            # An F1 of 0 would say that all was missed where there was nothing.
+            # Not 0, which would mean that everything was missed.
             f1 = s["f1"] if s["truths"] or s["predictions"] else None
             row += [f"{s['tp']}/{s['fp']}/{s['fn']}", UNDEFINED if f1 is None else f"{f1:.4f}"]
         dropped = {what: one.get(f"dropped_{what}", 0) for what in ("truths", "predictions")}
@@ -420,7 +420,7 @@ def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
     return _table(rows)
 
 
-#: Rules that our evaluator and the published ones have, beside the matching.
+#: Rules besides the matching that aumer's and published evaluators have.
 _USUAL = ("ends", "missing_offset", "videos_without_truth")
 
 

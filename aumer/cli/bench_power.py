@@ -1,4 +1,6 @@
-"""`aumer bench power`: which differences a run can show, and how many subjects others take."""
+"""`aumer bench power`: the smallest difference that a run can show, and the number of subjects for
+a given one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
     parser = actions.add_parser(
         "power",
         parents=[common],
-        help="which differences a run, or two, can show, and how many subjects others take",
+        help="smallest difference that a run, or two, can show, and subjects needed for others",
         description="Prints, for each score of a run, from which difference on another run's would "
         "be found, and how many subjects like these a given one takes. With two runs of the same "
         "truth it is told of their paired difference, which chance moves less. Two-sided, from "
@@ -33,7 +35,7 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("first", metavar="FOLDER", help="a run's output folder")
-    add("second", metavar="FOLDER", nargs="?", help="another's, of the same truth")
+    add("second", metavar="FOLDER", nargs="?", help="another run's, with the same truth")
     add(
         "--difference",
         type=float,
@@ -46,14 +48,14 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
         type=float,
         default=0.8,
         metavar="P",
-        help="the chance with which it shall be found; default: .8",
+        help="desired power; default: .8",
     )
     add(
         "--alpha",
         type=float,
         default=0.05,
         metavar="A",
-        help="a difference counts as found where 0 lies outside its 1 - A interval; default: .05",
+        help="a difference is significant if its 1 - A interval excludes 0; default: .05",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_power, parser=parser)

@@ -1,6 +1,6 @@
 """`aumer bench PROTOCOL`, `aumer bench list`, `aumer bench compare`, `aumer bench convert`.
 
-What running one protocol and running a study (`bench_study`) share is here, too.
+Also the code that running a protocol and running a study (`bench_study`) share.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rul
 (.safetensors), or a file of training settings (.toml); of recognition it is a recognizer's name
 (`aumer bench list`).
 
-The same command goes on where it was killed (SIGTERM, which batch systems send, ends it at once, as
-SIGKILL does: exit codes 143, 137; nothing that was written is damaged). Folds are kept in the
-output folder, and those that are there are not run again, so that more seeds may be asked for
-later. One that other code, data, settings or versions of packages made, or that was altered, is
-made again, and a note says so:
+After an interruption the same command continues where it stopped (SIGTERM, which batch systems
+send, ends it at once like SIGKILL: exit codes 143, 137; no written file is damaged). Folds are
+stored in the output folder and not run again, so that seeds can be added later. A fold made by
+other code, data, settings or package versions, or that was altered, is run again, and a note says
+so:
 
     aumer bench casme-sq --data /data/CASME_sq --model aumer --workers 4
     aumer bench casme-sq --model aumer --score-only --scoring ends=open
@@ -41,27 +41,27 @@ made again, and a note says so:
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --set learning.epochs=80
     aumer bench compare FOLDER FOLDER
 
---keep-weights keeps what a fold has learned, for subjects whom it has not seen (of recognition;
-of spotting `aumer spot --model`):
+--keep-weights stores each fold's model, for use on subjects whom it has not seen (recognition; for
+spotting `aumer spot --model`):
 
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --keep-weights -o runs/c2
     aumer classify sub01/EP02_01 --fps 200 --recognizer runs/c2/seed-0/sub01.safetensors
 """
 
 
-#: Options that are keys of a protocol.
+#: Options that correspond to keys of a protocol.
 _KEYS = ("level", "seeds", "folds", "selection", "prior", "train_subjects", "mismatch")
 
-#: What is left is said after the first item, and then this often.
+#: Seconds between reports of the remaining time, after the first item.
 _EVERY_S = 10.0
 
 
 class Actions(argparse._SubParsersAction):  # type: ignore[type-arg]
-    """Takes what is no action's name for a protocol."""
+    """Treats a word that is not an action as a protocol."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # argparse would refuse a protocol before it gets here.
+        # argparse would refuse a protocol earlier.
         self.choices = None  # type: ignore[assignment]
 
     def __call__(
@@ -96,13 +96,13 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
         "subjects, unless seeds vary more than that; and in which settings the runs differ.",
     )
     comparing.add_argument("first", metavar="FOLDER", help="a run's output folder")
-    comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
+    comparing.add_argument("second", metavar="FOLDER", help="another run's, with the same truth")
     comparing.add_argument("--json", action="store_true", help="print JSON instead of a table")
     comparing.set_defaults(run=_compare, parser=comparing)
     converting = actions.add_parser(
         "convert",
         parents=[common],
-        help="give a recognition run of before the files of today",
+        help="convert a recognition run of an earlier version",
         description="Gives a run of recognition that has about.json and seed0-*.json the files "
         "that every run has now. Nothing is run again; the files of before are removed at the end.",
     )
@@ -129,22 +129,22 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add_data(parser)
     add("--model", metavar="NAME", help="see below; default: rules, of recognition graph")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
-    add("--overwrite", action="store_true", help="take a folder that holds another run")
+    add("--overwrite", action="store_true", help="use a folder that holds another run")
     add(
         "--keep-weights",
         action="store_true",
         help="keep the model of each fold as seed-N/FOLD.safetensors in that folder",
     )
-    add("--score-only", action="store_true", help="run nothing; score what is there again")
+    add("--score-only", action="store_true", help="run nothing; score the stored folds again")
     add("--json", action="store_true", help="print JSON instead of tables")
-    add("--report", action="store_true", help="draw report.html in that folder, too")
+    add("--report", action="store_true", help="also write report.html in that folder")
     add_changes(parser.add_argument_group("instead of the protocol's"))
     add_where(parser.add_argument_group("where"))
     parser.set_defaults(run=_run, parser=parser)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Where the data sets are."""
+    """Add the option for the folders of data sets."""
     parser.add_argument(
         "--data",
         action="append",
@@ -155,12 +155,17 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_changes(rules: Any) -> None:
-    """What may be changed of a protocol and its model."""
+    """Add options that change a protocol and its model."""
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
-    rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
     rules.add_argument(
-        "--train-subjects", type=int, metavar="N", help="to learn from, in each fold"
+        "--folds",
+        type=int,
+        metavar="K",
+        help="leave out K groups of subjects instead of each subject",
+    )
+    rules.add_argument(
+        "--train-subjects", type=int, metavar="N", help="training subjects in each fold"
     )
     rules.add_argument(
         "--selection",
@@ -198,7 +203,7 @@ def add_changes(rules: Any) -> None:
 
 
 def add_where(where: Any) -> None:
-    """Where it runs, and where features are kept."""
+    """Add options for workers and the cache of features."""
     where.add_argument(
         "--workers", type=whole, default=1, metavar="N", help="processes; default: 1"
     )
@@ -215,7 +220,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def protocol_changes(args: argparse.Namespace) -> dict[str, Any]:
-    """The keys of a protocol that the options of `add_changes` change."""
+    """Changed keys of a protocol from the options of `add_changes`."""
     changes: dict[str, Any] = {
         name: value for name in _KEYS if (value := getattr(args, name)) is not None
     }
@@ -232,7 +237,7 @@ def _protocol(args: argparse.Namespace) -> Protocol:
 
 
 def data_roots(protocol: Protocol, given: Sequence[str]) -> dict[str, str]:
-    """The folder of each data set that is given one."""
+    """The given folders by data set."""
     needed = (*protocol.datasets, *protocol.train_datasets)
     roots: dict[str, str] = {}
     for text in given:
@@ -301,12 +306,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def typed_command() -> str:
-    """The command line, as it was typed."""
+    """The command line as typed."""
     return shlex.join(["aumer", *sys.argv[1:]])
 
 
 class Reporter:
-    """Shows how far a run is and how long it will take."""
+    """Shows progress and remaining time of a run."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -314,7 +319,7 @@ class Reporter:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage or done < self._from:
-            # What is there at the first report took no time, or an unknown one.
+            # Folds that exist at the first report are not counted for the time.
             self._stage, self._from = stage, done
             self._begun, self._last_shown = time.monotonic(), 0.0
             self._console.start(stage, unit=self._unit)
@@ -353,14 +358,17 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.power import power_notes
+    from aumer.bench.power import power_facts, power_notes
     from aumer.bench.result import comparison_notes, comparison_table
     from aumer.bench.run import stored
 
     first, second = stored(args.first), stored(args.second)
     rows = first.compared(second)
     if args.json:
-        console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
+        chosen = {"chosen_on": [first.chosen_on(), second.chosen_on()]}
+        facts = power_facts(first, rows)
+        told = [{**row.to_dict(), **own, **chosen} for row, own in zip(rows, facts, strict=True)]
+        console.data(json.dumps(told, indent=1) + "\n")
     else:
         console.data(comparison_table(first, second, rows))
         notes = [*power_notes(first, rows), *comparison_notes(first, second)]

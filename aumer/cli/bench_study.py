@@ -1,4 +1,4 @@
-"""`aumer bench study STUDY`: ablations, a row a run, in one table."""
+"""`aumer bench study STUDY`: ablations in one table, one run per row."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ STUDY is a name that `aumer bench list` prints, or a TOML file:
 A row may also have `decoder`, and `changes` of the protocol: prior, train_subjects, selection. All
 rows are tested on the same; what all of them change stands above the rows, in `set` and `changes`.
 
-Each row is a run in DIR/ROW, as `aumer bench` makes it; DIR gets study.csv (a line a score, with
-paired 95 % intervals of the difference to the base row), study.md, study.html and study.json. The
-same command goes on where it was killed. A row that fails is named with the reason, and the others
-go on (exit code 6):
+Each row is a run in DIR/ROW, as by `aumer bench`; DIR gets study.csv (one line per score, with
+paired 95 % intervals of the difference to the base row), study.md, study.html and study.json. After
+an interruption the same command continues. A failed row is reported with the reason, and the others
+continue (exit code 6):
 
     aumer bench study cnn-lstm-modalities --data /data/CASME2 --dry-run
     aumer bench study cnn-lstm-modalities --data /data/CASME2 --workers 4 -o runs/modalities
@@ -70,12 +70,12 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
     add("study", metavar="STUDY", help="by name or file")
     add_data(parser)
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/study-STUDY-DIGEST")
-    add("--dry-run", action="store_true", help="say what would be run, and what of it is there")
-    add("--rows", type=_names, default=(), metavar="ROW,ROW", help="run these alone")
-    add("--protocol", default="", metavar="NAME", help="another one, by name or file")
+    add("--dry-run", action="store_true", help="print what would be run, and what exists already")
+    add("--rows", type=_names, default=(), metavar="ROW,ROW", help="run only these")
+    add("--protocol", default="", metavar="NAME", help="another protocol, by name or file")
     add("--overwrite", action="store_true", help="take rows' folders that hold other runs")
     add("--keep-weights", action="store_true", help="keep the model of each fold of each row")
-    add("--score-only", action="store_true", help="run nothing; score what is there again")
+    add("--score-only", action="store_true", help="run nothing; score the stored folds again")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in each row's folder, too")
     add_changes(parser.add_argument_group("instead of the study's (rows go before it)"))
@@ -129,7 +129,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         for row in made.rows:
             if row.folder is not None:
                 bench_report.write(row.folder, console)
-        made.page().save(made.page_path)  # which leads to them
+        made.page().save(made.page_path)  # which links to them
     console.data(json.dumps(made.records(), indent=1) + "\n" if args.json else made.to_markdown())
     console.note(f"written to {made.folder}; the page is {made.page_path}")
     return EXIT_PARTIAL if made.failed else EXIT_OK
@@ -138,7 +138,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 def _told(
     study: Study, changes: Changes, planned: tuple[PlannedRow, ...], workers: int, as_json: bool
 ) -> str:
-    """What would be run, a line a row."""
+    """What would be run, one line per row."""
     if as_json:
         rows = [{**vars(row), "folder": str(row.folder)} for row in planned]
         return json.dumps(rows, indent=1) + "\n"

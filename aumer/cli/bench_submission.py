@@ -14,8 +14,12 @@ from aumer.errors import EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
 
 if TYPE_CHECKING:
     from aumer.bench.submission import Challenge
+    from aumer.data.report import DataReport
     from aumer.evaluation.rows import PredictedInterval
     from aumer.types import VideoRecord
+
+#: What is wrong with the videos, at most so many lines.
+_TOLD = 10
 
 _EPILOG = """
 ROOT holds the unseen videos: two folders, with samm and with cas in their names, each with a folder
@@ -37,8 +41,8 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="spot in a challenge's unseen videos and write, or check, the files for its server",
         description="Spots in all unseen videos with the spotter that ships or with another, names "
-        "what was spotted where the challenge asks for it, writes a csv for each source and checks "
-        "it. With --check it checks files of anybody. Exit code 0 only if no fault is left.",
+        "the expressions if the challenge requires labels, writes a CSV file for each source and "
+        "checks it. With --check it checks any files. Exit code 0 only if no fault is left.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,13 +82,20 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _submission(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.submission import challenge, check
+    from aumer.bench.submission import challenge, check, check_names
     from aumer.data.megc_unseen import MegcUnseen
+    from aumer.data.report import DataReport
     from aumer.evaluation.rows import rows_of
 
     asked = challenge(args.challenge)
-    read_settings(args)  # what is wrong there is said before the data are read
-    records = () if args.root is None else MegcUnseen.from_root(args.root).records()
+    read_settings(args)  # refuses wrong settings before data are read
+    report = DataReport()
+    records: tuple[VideoRecord, ...] = ()
+    if args.root is not None:
+        data = MegcUnseen.from_root(args.root)
+        report, records = data.report, data.records()
+        check_names(asked, rows_of(records)[0])
+        _tell(report, records, args, console)
     failed: list[str] = []
     if args.check:
         files = [(Path(name), "") for name in args.check]
@@ -112,11 +123,40 @@ def _submission(args: argparse.Namespace, console: Console) -> int:
                 for one in checked
             ],
             "failed": failed,
+            "data": {"notes": list(report.notes), "faults": [f.message for f in report.faults]},
         }
         console.data(json.dumps(told, indent=1) + "\n")
     else:
         console.data("\n".join([asked.describe(), *(one.describe() for one in checked)]) + "\n")
     return EXIT_PARTIAL if failed or any(one.faults for one in checked) else EXIT_OK
+
+
+def _tell(
+    report: DataReport,
+    records: tuple[VideoRecord, ...],
+    args: argparse.Namespace,
+    console: Console,
+) -> None:
+    """Say what is wrong with the videos before hours are spent on them."""
+    from aumer.data.check import rate_problem
+    from aumer.video import open_video
+
+    told = [*report.notes, *(fault.message for fault in report.faults)]
+    for record in records:
+        if record.path is not None and record.path.is_file():
+            try:
+                with open_video(record.path) as video:
+                    rate = video.info.fps
+            except AumerError:
+                continue  # who reads it says so
+            if problem := rate_problem(record, rate):
+                told.append(f"{problem}; taken as {record.fps:g}, the rate of {record.subject}")
+    for message in told[:_TOLD]:
+        console.note(message)
+    if len(told) > _TOLD:
+        console.note(
+            f"... and {len(told) - _TOLD} more: `aumer data check megc-unseen {args.root}`"
+        )
 
 
 def _made(
@@ -147,7 +187,7 @@ def _made(
     recognizer = (args.recognizer or "default") if asked.emotions else None
     if recognizer is not None:
         for label in load_recognizer(recognizer).classes:
-            emotion_of(asked, label)  # complains of one that there is no word for
+            emotion_of(asked, label)  # refuses a label without a word of the challenge
     found, failed = _spotted(args, records, recognizer, console)
     nameless = [p.kind in asked.kinds and not p.label for p in found]
     if asked.emotions and any(nameless):

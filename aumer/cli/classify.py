@@ -1,4 +1,4 @@
-"""`aumer classify`: the class of one expression a clip."""
+"""`aumer classify`: the class of the expression in each clip."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _EPILOG = """\
 CLIP is a file or a folder of frames (needs --fps) that holds one expression, all of it or from
 --onset to --offset; or a folder of such files (--recursive: and those in its folders). For long
 videos with many expressions use `aumer spot --classify`.
---manifest TABLE lists expressions instead, one a row, as `aumer train` learns from: a column file
-(below the table's folder), and if wanted subject, onset, apex, offset (frames from 0; or onset_s,
-... in seconds), fps. Its labels are not looked at.
+--manifest TABLE lists expressions instead, one per row, in the layout for `aumer train`: a column
+file (below the table's folder), and optionally subject, onset, apex, offset (frames from 0; or
+onset_s, ... in seconds), fps. Labels are ignored.
 
---recognizer takes what `aumer train` wrote (runs/mine/model.safetensors), what `aumer bench
---keep-weights` kept of a fold, or the name of one that ships. Its classes are those it was trained
-on. What it reads of a clip (flow, size of the crop) is made as it was for its training.
+--recognizer takes a file of `aumer train` (runs/mine/model.safetensors) or of a fold of `aumer
+bench --keep-weights`, or the name of one that ships. Its classes are those of its training. Its
+input (flow, size of the crop) is made as in training.
 
 outputs:
   Without -o a table is printed, or with --format json one JSON document a line for each clip
   (JSON Lines), or with --format csv the table with all numbers. -o (repeatable) names where to
   write instead:
-    -o all.csv    all clips in one table, those that failed with the reason
-    -o one.json   one clip: everything, the regions of the face and the settings too
+    -o all.csv    all clips in one table; failed ones with the reason
+    -o one.json   one clip: everything, including facial regions and settings
     -o FOLDER     NAME.json for each clip; the folder must exist
     -o -          stdout as well
 
@@ -57,7 +57,7 @@ exit codes:
     6  some clips failed, or all did for different reasons
   130  interrupted
 """
-#: Formats of stdout, and of files.
+#: Formats of stdout and of files.
 _STREAMS, _FILES = ("table", "json", "csv"), ("json", "csv")
 
 
@@ -67,8 +67,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "classify",
         parents=[common],
         help="name the expression in short clips",
-        description="Says which class the expression in a clip is of, with probabilities and the "
-        "regions of the face whose motion speaks for it most, and which action units act.",
+        description="Prints the class of the expression in a clip with probabilities, the facial "
+        "regions that contribute most, and the acting action units.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,7 +88,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--au-reader",
         dest="au_reader",
         metavar="NAME",
-        help="what reads action units, by name or file of weights (default: the one that ships)",
+        help="AU reader by name or file of weights (default: the one that ships)",
     )
     add("--no-aus", dest="aus", action="store_false", help="read no action units")
     add("--onset", type=_frame, metavar="N", help="frame, from 0 (default: the first with a face)")
@@ -125,7 +125,7 @@ def _apex(text: str) -> int | str:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Classify one clip after the other; one that fails does not stop the rest."""
+    """Classify the clips in turn; a failed clip does not stop the others."""
     from aumer.cli.outputs import Kinds, called, plan
 
     if any(text.startswith("camera:") for text in args.clips):
@@ -183,12 +183,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 @dataclass(frozen=True)
 class _Clip:
-    """One expression to name.
+    """One expression to classify.
 
     Attributes:
-        name: what tells it from the others; `None` for its video's.
-        video: what it is called in a table; `None` for its video's name.
-        onset, apex, offset, fps: as `aumer.classify` takes them.
+        name: distinguishes it from the others; `None` for the name of its video.
+        video: name of the video in a table; `None` for its own name.
+        onset, apex, offset, fps: arguments of `aumer.classify`.
     """
 
     given: Input
@@ -201,11 +201,11 @@ class _Clip:
 
 
 def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
-    """What is to be named: each input, or each row of a table.
+    """The expressions to classify: each input, or each row of a table.
 
     Raises:
-        UsageError: neither or both are given, a table that cannot be read, frames that are given
-            for all of its clips, or as `parse_inputs`.
+        UsageError: neither or both are given, the table cannot be read, frames are given together
+            with a table, or as `parse_inputs`.
     """
     from aumer.cli.inputs import parse_inputs
     from aumer.cli.outputs import distinct
@@ -235,11 +235,11 @@ def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
 
 
 def _rows(table: str, how: str | None) -> Iterator[_Clip]:
-    """The clips of a table of one's own data; a manifest of `aumer.cli.manifest` has parts of
-    videos, and knows no onsets.
+    """The clips of a table in the layout of one's own data; a manifest of `aumer.cli.manifest`
+    lists parts of videos, without onsets.
 
     Args:
-        how: an apex is found that it does not give.
+        how: how to find an apex that the table does not give.
     """
     from aumer.cli.inputs import Input
     from aumer.data.own import Own
@@ -256,7 +256,7 @@ def _rows(table: str, how: str | None) -> Iterator[_Clip]:
         for number, a in enumerate(record.annotations, start=1):
             name = record.name if len(record.annotations) == 1 else f"{record.name}-{number}"
             stem = name.replace("/", "_")
-            fps = record.fps if record.frames is not None else None  # a folder says none itself
+            fps = record.fps if record.frames is not None else None  # a folder has no frame rate
             given = Input(str(record.path), str(record.path), stem)
             apex = how if a.apex is None else a.apex
             yield _Clip(given, name, record.name, a.onset, apex, a.offset, fps)
@@ -269,10 +269,10 @@ def _csv(rows: list[Prediction], failures: Sequence[tuple[str, str]] = ()) -> st
 
 
 class _Outputs:
-    """Writes each prediction as it comes, so that a batch that is interrupted keeps what is done.
+    """Writes each prediction at once, so that nothing is lost if a batch is interrupted.
 
     Args:
-        planned: where to; see `aumer.cli.outputs.plan`.
+        planned: the output files; see `aumer.cli.outputs.plan`.
     """
 
     def __init__(self, planned: Plan, console: Console) -> None:
@@ -282,7 +282,7 @@ class _Outputs:
         self._begun = False
 
     def save(self, number: int, found: Prediction) -> None:
-        """Keep what the clip of this number is."""
+        """Save the prediction for the clip with this index."""
         self._rows.append(found)
         for path in self._plan.files[number]:
             if path.suffix.lower() == ".csv":
@@ -296,7 +296,7 @@ class _Outputs:
             self._console.data(f"{line}\n")
 
     def failed(self, name: str, error: Exception) -> None:
-        """Keep why a clip has no prediction."""
+        """Save the error of a clip."""
         text = self._console.message(error) if isinstance(error, AumerError) else repr(error)
         self._failures.append((name, text))
         self._collect()
@@ -304,12 +304,12 @@ class _Outputs:
     def _collect(self) -> None:
         for path in self._plan.collected:
             text = _csv(self._rows, self._failures)
-            # The file is there after the first clip, and is ours.
+            # After the first clip the file exists and was made by this run.
             atomic_write(path, text, overwrite=self._plan.overwrite or self._begun)
         self._begun = True
 
     def close(self) -> None:
-        """Print what is printed at the end."""
+        """Print the final output."""
         if self._plan.stream == "csv":
             self._console.data(_csv(self._rows, self._failures))
         elif self._plan.stream == "table" and self._rows:
@@ -329,9 +329,9 @@ def _failed(given: Input, name: str | None, error: Exception, console: Console) 
 
 
 def table(predictions: list[Prediction]) -> str:
-    """A line for each clip: its label, or in its place "no expression" or "uncertain", every
-    class's probability, its frames, what decided, which action units act if they were read, and
-    where there is any doubt, why."""
+    """One line per clip: label (or "no expression" or "uncertain"), probabilities of all classes,
+    frames, decisive regions, acting action units if they were read, and doubts with reasons.
+    """
     from aumer.types import au_text
 
     classes = list(dict.fromkeys(name for p in predictions for name in p.probs))

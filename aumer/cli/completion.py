@@ -1,7 +1,7 @@
-"""`aumer completion`: a script by which a shell completes commands, options and their choices.
+"""`aumer completion`: a script for shell completion of commands, options and choices.
 
-The script holds what the parsers of this installation know and runs nothing at a key press. It is
-made anew after an update, or once a plugin's command has been installed.
+The script is static: it contains the parsers of this installation and runs nothing at a key press.
+It must be created again after an update or after installing a plugin with commands.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ _EPILOG = """\
     aumer completion zsh > "${fpath[1]}/_aumer"                           a folder of zsh's $fpath
     aumer completion fish > ~/.config/fish/completions/aumer.fish
 
-Options, commands and values of a fixed set are completed; everywhere else, names of files. Make the
-script anew after an update of aumer.
+Options, commands and values of a fixed set are completed; everywhere else, file names. Create the
+script again after an update of aumer.
 """
 
 
 @dataclass(frozen=True)
 class Word:
-    """An option: its names, what is said of it, and the values it takes (empty: any; None: no
-    value)."""
+    """An option: names, help, and allowed values (empty: any; None: takes no value)."""
 
     names: tuple[str, ...]
     help: str
@@ -37,13 +36,13 @@ class Word:
 
 @dataclass(frozen=True)
 class CommandLevel:
-    """What may follow the words of a command, such as ``bench score``.
+    """What may follow a command such as ``bench score``.
 
     Attributes:
-        path: those words, joined by blanks; empty for `aumer` itself.
-        commands: the commands below it, with what their help says.
-        options: the options here.
-        choices: values of its first positional argument, if there is a fixed set of them.
+        path: the words of the command, joined by blanks; empty for `aumer` itself.
+        commands: subcommands with their help.
+        options: its options.
+        choices: values of its first positional argument, if they are fixed.
     """
 
     path: str
@@ -53,7 +52,7 @@ class CommandLevel:
 
 
 def levels(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[CommandLevel]:
-    """What a parser, and those of its commands, take."""
+    """The levels of a parser and its subcommands."""
     commands: dict[str, str] = {}
     below: list[Iterator[CommandLevel]] = []
     options: list[Word] = []
@@ -120,7 +119,7 @@ complete -o filenames -F _aumer aumer
 
 
 def zsh(found: list[CommandLevel]) -> str:
-    """A script for zsh: a file of $fpath, or to be read with `source`."""
+    """A script for zsh: a file in $fpath, or for `source`."""
     return f"""\
 #compdef aumer
 # zsh completion of aumer; made by `aumer completion zsh`
@@ -150,7 +149,7 @@ if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _aumer "$@"; else compdef _
 
 
 def _shared(found: list[CommandLevel]) -> str:
-    """Functions that bash and zsh both understand: what may follow the words of a command."""
+    """Functions for bash and zsh: what may follow the words of a command."""
     commands = " | ".join(shlex.quote(one.path) for one in found if one.path)
     lines = ["_aumer_is_command() {", '  case "$1" in', f"    {commands}) return 0 ;;"]
     lines += ["  esac", "  return 1", "}", "_aumer_words() {", '  case "$1" in']
@@ -161,7 +160,7 @@ def _shared(found: list[CommandLevel]) -> str:
     for one in found:
         names = " ".join(name for option in one.options for name in option.names)
         lines.append(f"    {shlex.quote(one.path)}) echo {shlex.quote(names)} ;;")
-    # Fails where the word before takes no value.
+    # Fails if the previous word takes no value.
     lines += ["  esac", "}", "_aumer_values() {", '  case "$1 $2" in']
     for one in found:
         for option in one.options:
@@ -222,13 +221,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "completion",
         parents=[common],
-        help="print a script that completes commands and options in a shell",
-        description="Prints a script by which bash, zsh or fish completes the commands and options "
-        "of this installation.",
+        help="print a script for shell completion of commands and options",
+        description="Prints a script that lets bash, zsh or fish complete the commands and "
+        "options of this installation.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shell", choices=tuple(SHELLS), help="whose script it is")
+    parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
     parser.set_defaults(run=_run, parser=parser)
 
 

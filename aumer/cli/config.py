@@ -1,4 +1,4 @@
-"""`aumer config show`: what is in force, where each value comes from, and what can be named."""
+"""`aumer config show`: all settings with their sources, and the names of parts."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from aumer.cli.options import (
 )
 from aumer.errors import EXIT_OK, UsageError, did_you_mean
 
-#: What can be shown beside the settings: the folder of its presets.
+#: Kinds of presets that can be shown, with their folders.
 _KINDS = {"network": "spotnet", "training": "train", "protocol": "bench"}
-#: Shown as a kind of preset is: what is registered, whatever its kind.
+#: The word that shows all registered parts, like a kind of preset.
 _PARTS = "parts"
 
 _EPILOG = """\
-    aumer config show                                    what `aumer spot VIDEO` goes by
+    aumer config show                                    the settings of `aumer spot VIDEO`
     aumer config show --config mine.toml --set motion.rate=60
     aumer config show > mine.toml                        a file to change and to give to --config
     aumer config show training aumer --set epochs=30     a preset, or a file of your own
     aumer config show parts                              all that can be named: flows, spotters, ...
     aumer config show parts flow --plugin mine.py        those of some kinds, your own among them
 
-A comment behind each value says where it comes from: default.toml, your file, --set (or a short way
-to say it, such as --flow), a value that another one brings with it, or the built-in default. Behind
-a part it says who named it: built in, registered (by a plugin), or the package of an entry point.
+A comment after each value names its source: default.toml, your file, --set (or an option such as
+--flow), another value that implies it, or the built-in default. After a part it names the source of
+the part: built in, registered (by a plugin), or the package of an entry point.
 """
 
 
@@ -39,7 +39,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``config show`` to the command's parsers."""
     parser = commands.add_parser(
         "config",
-        help="print the settings in force and the parts there are, and where each comes from",
+        help="print all settings and the names of all parts, with their sources",
         description="Settings: defaults < --config < --set.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
@@ -69,12 +69,12 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         return EXIT_OK
     cls, layers = _preset(args) if args.preset else _settings(args)
     made: Any = strict.layered(cls, *layers)
-    # What is shown can be run: a name that no part has is refused here, as it is there.
+    # Refuse unknown names of parts, as a run would.
     if args.preset:
         made.require_parts()
     else:
         require_parts(made)
-    # What is kept of it may say its name; all else is shown, where nothing is kept of it too.
+    # A preset that is stored without its name is shown with it.
     values = {**made.to_dict(), **strict.plain(made)}
     origins = strict.origins(cls, *layers)
     notes = {path: origins.get(path, "built in") for path in strict.paths(values)}
@@ -85,14 +85,14 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 
 
 def _names() -> str:
-    """The parts by name, as comments behind the settings that name some of them."""
+    """Names of parts, as comments after the settings that choose one."""
     lines = [f"# {kind}: {', '.join(registry.names(kind)) or 'none'}" for kind in registry.kinds()]
     header = f"# Parts by kind; `aumer config show {_PARTS}` says where each comes from."
     return "\n".join(["", header, *lines, ""])
 
 
 def _parts(args: argparse.Namespace) -> str:
-    """The parts as TOML, a table for each kind: a name is where its code is."""
+    """The parts as TOML, one table per kind: names with the locations of their code."""
     _, *asked = args.preset
     for option in ("config", "sensitivity", "settings"):
         if getattr(args, option):
@@ -127,7 +127,7 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
             f"`aumer config show` cannot show {kind!r}; it can show "
             f"{', '.join(known)}.{did_you_mean(kind, known)}"
         )
-    # Protocols are parts, too: some ship as files, others are registered.
+    # Protocols are parts, too: shipped ones are files, others are registered.
     of_files = strict.presets(_KINDS[kind])
     known = registry.names("protocol") if kind == "protocol" else of_files
     if len(names) != 1:

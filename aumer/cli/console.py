@@ -1,4 +1,4 @@
-"""What the command line says while it works: log lines, progress and errors on stderr."""
+"""Log lines, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from aumer.foreign import shown
 
 _LOGGER = logging.getLogger("aumer")
 
-#: What is shown unasked: why somebody has to wait, and worse.
+#: Level of messages shown by default: reasons for waiting, and warnings.
 _NOTE = 25
 
-#: Where stderr is no terminal, a long job says how far it is this often.
+#: Seconds between progress lines if stderr is not a terminal.
 _EVERY_S = 30.0
 
 
 def abandon_stdout() -> None:
-    """Send what is left for stdout nowhere: Python flushes it at the end, and would complain."""
+    """Redirect stdout to the null device, so that Python's final flush does not fail."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -38,21 +38,21 @@ def abandon_stdout() -> None:
 
 
 def interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: C++ extensions make an ImportError of it as they load."""
+    """Whether Ctrl-C caused an error: C++ extensions turn it into an ImportError while loading."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 class Console:
-    """Owns stderr, and the "aumer" logger, for the length of one command.
+    """Controls stderr and the "aumer" logger during one command.
 
     Args:
         verbosity: 0 shows notes and warnings, 1 information, 2 everything.
-        quiet: nothing but errors; no progress.
-        options: of the command; what the library says is put in their words.
-        words: of the command line. Names of files among them may hold line breaks and what else
-            steers a terminal; no line shows them so.
+        quiet: only errors; no progress.
+        options: options of the command; the library's messages are rewritten for them.
+        words: words of the command line. File names may contain line breaks and control characters,
+            which are removed from all lines.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Console:
     ) -> None:
         self._options = options
         parts = {part for word in words for part in (word, Path(word).name, Path(word).stem)}
-        # The longest first: they hold the others.
+        # The longest first, since they may contain the others.
         self._odd = sorted((p for p in parts if p != shown(p)), key=len, reverse=True)
         self._verbose = verbosity > 0
         self._quiet = quiet
@@ -79,17 +79,17 @@ class Console:
 
     def __enter__(self) -> Console:
         self._before = (_LOGGER.level, _LOGGER.propagate)
-        # What is not shown is heard all the same, and stands in the result.
+        # Messages that are not shown are still collected for the result.
         _LOGGER.setLevel(min(self._level, logging.WARNING))
         self._handler.setLevel(self._level)
-        _LOGGER.propagate = False  # other packages put handlers of their own on the root logger
+        _LOGGER.propagate = False  # other packages add handlers to the root logger
         _LOGGER.addHandler(self._handler)
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
         if not (self._verbose or sys.warnoptions):
-            warnings.simplefilter("ignore")  # of packages about themselves: no user can act on them
-        # A file name that the terminal cannot show must not end the run.
-        if isinstance(sys.stdout, io.TextIOWrapper):  # and no stream that somebody put in its place
+            warnings.simplefilter("ignore")  # warnings of packages that users cannot act on
+        # A file name that the terminal cannot encode must not end the run.
+        if isinstance(sys.stdout, io.TextIOWrapper):  # not a replaced stream
             sys.stdout.reconfigure(errors="backslashreplace")
         return self
 
@@ -103,13 +103,13 @@ class Console:
     # -- lines --------------------------------------------------------------------------------
 
     def data(self, text: str) -> None:
-        """Write results to stdout at once, so that a reader gets them while work goes on.
+        """Write results to stdout and flush.
 
         Raises:
-            BrokenPipeError: nobody reads stdout any more (``aumer ... | head``).
+            BrokenPipeError: the reader of stdout has closed it (``aumer ... | head``).
             UsageError: the system refuses to write.
         """
-        if sys.stdout is None:  # closed by whoever started us
+        if sys.stdout is None:  # closed by the parent process
             return
         try:
             sys.stdout.write(self._plain(text) if sys.stdout.isatty() else text)
@@ -121,36 +121,36 @@ class Console:
             raise UsageError(f"cannot write to stdout: {error.strerror or error}") from error
 
     def note(self, text: str) -> None:
-        """A line for whoever watches; none if quiet."""
+        """Print a line on stderr unless quiet."""
         if not self._quiet:
             self.line(self.message(text))
 
     def notes(self, about: str, texts: Iterable[str]) -> None:
-        """What a reader of a result should know, but for what was shown when it was found out."""
+        """Print the notes of a result that were not shown before."""
         for text in dict.fromkeys(texts):
             if text not in self._shown_texts:
                 self.note(f"{about}: {text}")
 
     def remember(self, text: str) -> None:
-        """Remember a line that was logged."""
+        """Remember a logged line."""
         self._shown_texts.add(text)
 
     def error(self, error: AumerError | str) -> None:
-        """A line that is always shown."""
+        """Print an error, always."""
         self.line(f"aumer: error: {self.message(error)}")
 
     def message(self, error: AumerError | str) -> str:
-        """What the library says, in the words of this command."""
+        """A message of the library, rewritten for this command."""
         if isinstance(error, AumerError):
             return error.at_command_line(self._options)
         return at_command_line(error, self._options)
 
     def bug(self, error: BaseException, *, where: str = "") -> None:
-        """An error nobody raised on purpose: one line, and the traceback if verbose."""
+        """Report an unexpected error: one line, and the traceback if verbose."""
         if self._verbose:
             self.line("".join(traceback.format_exception(error)).rstrip())
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        if line := plugins.line_of(error):  # its author can mend it, we cannot
+        if line := plugins.line_of(error):  # to be fixed by its author
             more = "" if self._verbose else "; -v shows the traceback"
             self.error(
                 f"{where}the plugin has an error, at {line}: {what}. Its author can correct "
@@ -163,10 +163,10 @@ class Console:
         )
 
     def line(self, text: str) -> None:
-        """A line on stderr, above the progress bar if there is one."""
+        """Print a line on stderr, above the progress bar if there is one."""
         text = self._plain(text)
-        bar = self._bar  # other threads log, too
-        # Where stderr is full or closed nothing can be said, but the work goes on.
+        bar = self._bar  # other threads may log
+        # If stderr is full or closed, messages are lost, but work continues.
         with contextlib.suppress(OSError, ValueError):
             if bar is not None:
                 bar.write(text, file=sys.stderr)
@@ -174,7 +174,7 @@ class Console:
                 print(text, file=sys.stderr, flush=True)
 
     def _plain(self, text: str) -> str:
-        """Without what steers a terminal: names of files may hold any."""
+        """The text without control characters, which file names may contain."""
         for name in self._odd:
             text = text.replace(name, shown(name))
         return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
@@ -182,7 +182,7 @@ class Console:
     # -- progress -----------------------------------------------------------------------------
 
     def start(self, job: str, *, unit: str = "frames") -> None:
-        """Begin to show the progress of a job: a bar on a terminal, else a line now and then."""
+        """Start showing the progress of a job: a bar on a terminal, otherwise occasional lines."""
         self.finish()
         job = shown(job)
         self._job, self._unit, self._last_shown = job, unit, time.monotonic()
@@ -203,7 +203,7 @@ class Console:
             self.line(job)
 
     def progress(self, done: int, total: int | None) -> None:
-        """How much of the job is done; a total is only an estimate and may be passed."""
+        """Update the progress; the total is an estimate and may be exceeded."""
         total = total if total is not None and total >= done else None
         if self._bar is not None:
             if self._bar.total != total:
@@ -215,7 +215,7 @@ class Console:
             self.line(f"{self._job}: {done}{share} {self._unit}")
 
     def finish(self) -> None:
-        """End the job; its bar vanishes."""
+        """End the job and remove its bar."""
         bar, self._bar = self._bar, None
         if bar is not None:
             bar.close()

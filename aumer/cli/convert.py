@@ -1,4 +1,4 @@
-"""`aumer convert`: expressions from one format into another."""
+"""`aumer convert`: converts expressions between formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "convert",
         parents=[common],
-        help="write results for ELAN, Praat, BIDS, ..., and annotations from one to another",
+        help="convert results and annotations to and from ELAN, Praat, BIDS, ...",
         description="Writes the expressions of SOURCE in the format that the name of TARGET tells. "
         "A result (.json) goes to every format below, annotations to each other's. Times keep to a "
         "millisecond; what the new file cannot hold (frames, probabilities) is lost, and said.",
@@ -23,15 +23,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("source", metavar="SOURCE", help="a result or a file of annotations")
     parser.add_argument("target", metavar="TARGET", help="the file to write")
-    parser.add_argument(
-        "--video", metavar="NAME", help="whose expressions, of a file that is of several videos"
-    )
+    parser.add_argument("--video", metavar="NAME", help="the video, if the file contains several")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.set_defaults(run=_run, parser=parser)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """The table of formats, which is made when help is printed: to list them imports them all."""
+    """Adds the table of formats when help is printed, since listing formats imports them all."""
 
     def start_section(self, heading: str | None) -> None:
         if heading == "positional arguments":

@@ -1,4 +1,4 @@
-"""`aumer data`: which data sets can be read, and what is wrong with one."""
+"""`aumer data`: lists the supported data sets, and checks one for faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aumer.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 if TYPE_CHECKING:
     from aumer.data.check import Check
 
-#: Faults of one kind that are printed unless --all is given.
+#: Faults of each kind that are printed without --all.
 EXAMPLES = 3
 
 
@@ -23,21 +23,22 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``data list`` and ``data check`` to the command's parsers."""
     parser = commands.add_parser(
         "data",
-        help="list the data sets that can be read, or look for faults in one",
-        description="Data sets as their owners ship them: which can be read, and whether one is "
-        "whole.",
+        help="list the supported data sets, or check one for faults",
+        description="Lists the supported data sets, in the form in which their owners distribute "
+        "them, or checks one.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser(
-        "list", parents=[common], help="the data sets, what each must look like, and its counts"
+        "list", parents=[common], help="list the data sets with their expected files and counts"
     )
     listing.set_defaults(run=_list, parser=listing)
     checking = actions.add_parser(
         "check",
         parents=[common],
-        help="look for faults in a data set",
-        description="Joins a data set's table with its folders and lists what is wrong. Exit code "
-        "0 if nothing is, or if every fault has a policy; else 6. Advice is no fault.",
+        help="check a data set for faults",
+        description="Compares a data set's table with its folders and lists faults. Exit code 0 "
+        "if there are none, or if every fault has a policy; else 6. Advice does not count as "
+        "a fault.",
     )
     checking.add_argument("dataset", metavar="SET", help="a name that `aumer data list` prints")
     checking.add_argument("root", metavar="ROOT", help="the folder it was unpacked into")
@@ -52,7 +53,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAULT=POLICY",
-        help="use the data in spite of a fault (repeatable): missing-offset=mirror",
+        help="how to use data with this fault (repeatable): missing-offset=mirror",
     )
     checking.add_argument("--all", action="store_true", help="print every fault, not examples")
     checking.add_argument("--json", metavar="FILE", help="write everything as JSON; - for stdout")
@@ -112,10 +113,10 @@ def _policies(given: Iterable[str]) -> dict[str, str]:
 
 
 def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
-    """The result for people: tables, counts, faults with examples, corrections.
+    """The result as text: tables, counts, faults with examples, corrections.
 
     Args:
-        examples: faults of a kind that are printed; all if `None`.
+        examples: number of printed faults of each kind; all if `None`.
     """
     from aumer.data.check import FAULTS
 

@@ -1,4 +1,4 @@
-"""`aumer doctor`: what can run here."""
+"""`aumer doctor`: checks what can run here."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Print what was found."""
+    """Print the report."""
     from aumer import doctor
 
     code = doctor.main(as_json=args.json, as_report=args.report)
-    console.data("")  # flushes what was printed
+    console.data("")  # flushes stdout
     return code

@@ -1,4 +1,4 @@
-"""`aumer export`: a trained network for other programs, beside the network itself."""
+"""`aumer export`: exports a trained network for other programs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ outputs:
   net.pt            TorchScript (single or half)
   net.safetensors   aumer's own, of a recognizer of sequences in half or int8
 
-A whole-precision file is written only if its numbers are those of the network within 1e-5. What the
-inputs are, and the columns of the output, stands in the file: `metadata_props` of ONNX, the extra
-file aumer.json of TorchScript. What comes before, the motion or the aligned faces, is aumer's.
+A single-precision file is written only if its outputs equal the network's within 1e-5. The file
+describes inputs and columns of the output: in `metadata_props` of ONNX, in the extra file
+aumer.json of TorchScript. The inputs, motion or aligned faces, must be made by aumer.
 """
 
 
@@ -29,20 +29,24 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "export",
         parents=[common],
-        help="write a trained network as ONNX or TorchScript, or in fewer bits",
-        description="Writes a trained network for other programs, and prints its size, time and "
-        "numbers beside the network's own.",
+        help="export a trained network to ONNX or TorchScript, or in lower precision",
+        description="Exports a trained network for other programs, and compares size, time and "
+        "outputs with the network's own.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("weights", metavar="WEIGHTS", help="a file of `aumer train`, or network: what ships")
+    add(
+        "weights",
+        metavar="WEIGHTS",
+        help="a file of `aumer train`, or `network`, the one that ships",
+    )
     add("-o", "--output", required=True, metavar="PATH", help="see below")
     add(
         "--precision",
         choices=_PRECISIONS,
         default="single",
-        help="of the numbers: 32 bits (default), 16, or weights of 8",
+        help="32 bits (default), 16 bits, or weights in 8 bits",
     )
     add(
         "--evaluate",
@@ -74,7 +78,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def table(report: Comparison) -> str:
-    """The network and the file, a line each."""
+    """One line each for the network and the file."""
     rows = [["", "precision", "bytes", "ms", "largest difference"]]
     for one in (report.original, report.made):
         numbers = f"{one.size:,}", f"{one.milliseconds:.2f}", f"{one.difference:.1e}"

@@ -1,4 +1,4 @@
-"""`aumer features`: the motion of faces as tables, arrays and films."""
+"""`aumer features`: measures the motion of faces; tables, arrays and films."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from aumer.progress import Progress
     from aumer.results.motion import Motion
 
-#: Those of `aumer.results.motion`, which the help must not import.
+#: Units of `aumer.results.motion`, which help must not import.
 _FORMATS, _UNITS = ("npz", "csv"), ("eye", "px")
-#: Bytes of a table that are read at once, to the end of a line.
+#: Bytes of a table that are read at a time, up to the end of a line.
 _PIECE = 1 << 20
 
 _EPILOG = f"""\
@@ -49,30 +49,30 @@ _EPILOG = f"""\
 outputs:
   Without any the table is printed as CSV. -o (repeatable) names where to write instead:
     -o out.npz|.csv   one video: arrays (aumer.load_features reads them back), or the table
-    -o all.csv        several videos: one table, its column `video` saying whose
+    -o all.csv        several videos: one table with a column `video`
     -o FOLDER         NAME.npz for each video; --format csv chooses the table. The folder must exist
     -o -              the table on stdout as well
   --crop and --flow-video name a video (.mp4, .mov, .avi, or .mkv, which is lossless), or a folder
   for NAME-crop.mp4 and NAME-flow.mp4. They take a second pass over VIDEO. Picture i shows row i.
-  With --face all every face has its own: out.npz becomes out-face1.npz, out-face2.npz, ...; the one
-  table of several videos holds all, its column `face` saying whose.
+  With --face all each face has its own file: out.npz becomes out-face1.npz, out-face2.npz, ...; the
+  table of several videos holds all faces, numbered in the column `face`.
 
 what is in them:
   Rows follow each other at motion.rate, 30 a second, whatever the video's frame rate; each ROI has
   dx and dy, its motion from the row's time to the next one's, and displacement_x and _y, the sum of
-  the rows since the run began, this one included. A run is an unbroken stretch of rows with motion.
-  x is to the right and y down in the aligned face, the head's own motion is taken off, and `r` in a
-  ROI's name is the person's right. The unit is in the columns' names and in an .npz's key `unit`:
+  the rows since the run began, including this one. A run is an unbroken sequence of rows with
+  motion. x is to the right and y down in the aligned face, without head motion, and `r` in an ROI's
+  name is the person's right. The unit is in the columns' names and in an .npz's key `unit`:
     eye   distances between the outer eye corners: the same for any size of face or crop
     px    pixels of the aligned crop, in which the outer eye corners lie motion.crop / 2 apart
-  confidence (0 to 1) says how well a ROI's picture agreed with itself where it was measured.
-  Where no motion could be measured, `valid` is 0, cells are empty, and numbers of an .npz NaN.
+  confidence (0 to 1) says how well an ROI's pictures in the two frames matched.
+  If no motion could be measured, `valid` is 0, cells are empty, and numbers in an .npz are NaN.
   In the flow's video the hue is the direction (right red, down yellow-green, left cyan, up violet)
   and the brightness the speed, full at .2 outer-eye distances a second; black does not move.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set motion.rate=60` takes a value as TOML writes it; a text needs no quotes.
+  `--set motion.rate=60` takes a TOML value; a string needs no quotes.
   `aumer config show` prints all settings and where each comes from.
 
 exit codes:
@@ -85,7 +85,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "features",
         parents=[common],
-        help="measure how the parts of faces move, without spotting",
+        help="measure the motion of facial regions, without spotting",
         description="Measures how the parts of a face move: the features that `aumer spot` reads.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,7 +100,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Check everything that can be checked, then measure one video after the other."""
+    """Check all arguments, then measure the videos in turn."""
     from aumer.cli.inputs import parse_inputs
 
     check_range(args)
@@ -180,6 +180,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             for k, made in workers.each(features_there, jobs, retries=RETRIES):
                 yield k, outcome(made)
 
+        if workers:
+            workers.check()
         with meter, tempfile.TemporaryFile() as table:
             outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table, mirror)
             batch: VideoBatch[_Measured | ToldMotion] = VideoBatch(
@@ -203,7 +205,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 @dataclass(frozen=True)
 class _Targets:
-    """Where everything will go; `None` is not asked for."""
+    """The output plans; `None` for outputs that are not requested."""
 
     data: Plan | None
     crop: Plan | None
@@ -213,7 +215,7 @@ class _Targets:
 def _plan(
     args: argparse.Namespace, here: Mapping[str, str], inputs: Sequence[Input], faces: bool
 ) -> _Targets:
-    """Where everything goes; `here` has the places of this machine, by how they were given."""
+    """Make the plans; `here` maps given outputs to local paths."""
     from aumer.cli.outputs import Kinds, plan
     from aumer.video.writer import SUFFIXES
 
@@ -248,7 +250,7 @@ def _plan(
 
 
 class _Measured:
-    """The motion of a face, as `aumer spot`'s batch takes a result: nothing is spotted in it."""
+    """The motion of a face in the form of a result for `VideoBatch`, without expressions."""
 
     micro: tuple[()] = ()
     macro: tuple[()] = ()
@@ -264,7 +266,8 @@ class FeatureFiles:
     """Writes the files of one video's motion.
 
     Args:
-        data, crop, flow: where arrays and tables, the face and the flow go; None is not asked for.
+        data, crop, flow: plans for arrays and tables, for films of the face and of the flow; None
+            if not requested.
     """
 
     def __init__(
@@ -276,8 +279,8 @@ class FeatureFiles:
         self.progress: Progress | None = None
 
     def save(self, number: int, motion: Motion, given: Input) -> list[Path]:
-        """Write those of the input with this number; returns those written."""
-        # The quick ones first: films need the video a second time, which may fail.
+        """Write the files of the input with this index; returns those written."""
+        # Films last: they read the video a second time, which may fail.
         paths = list(self._data.of(number, motion.face)) if self._data else []
         for path in paths:
             assert self._data is not None
@@ -299,16 +302,16 @@ class FeatureFiles:
 
 
 class _Outputs:
-    """Writes the motion of each face as it comes.
+    """Writes the motion of each face at once.
 
     Args:
-        table: an open, empty file, in which the table of several videos is gathered. It gets its
-            name at the end (`collect`): to write it anew for each video, as is done for
-            expressions, would take hours for a thousand of them.
-        mirror: of the places that are addresses.
+        table: an open, empty file that collects the table of several videos. It is renamed at the
+            end (`collect`): rewriting it for each video, as for expressions, would take hours for a
+            thousand videos.
+        mirror: mirror of remote outputs.
     """
 
-    #: A table of motion has rows for every video that was measured; the batch tells the others.
+    #: A table of motion has rows for every measured video; the batch reports the others.
     listed: tuple[Path, ...] = ()
 
     def __init__(
@@ -329,18 +332,18 @@ class _Outputs:
         self._files.start, self._files.progress = console.start, console.progress
         self._labels = distinct(inputs)
         self._header = ""
-        #: Where in the table the rows of an input's faces are, by its number.
+        #: Positions in the table of the rows of each input's faces.
         self._rows: dict[int, list[tuple[int, int]]] = {}
         self._printed: set[int] = set()
 
     @property
     def tabled(self) -> bool:
-        """Whether rows are gathered here, for a table of all or for stdout."""
+        """Whether rows are collected, for a common table or for stdout."""
         data = self._targets.data
         return data is not None and (bool(data.collected) or data.stream is not None)
 
     def save(self, number: int, measured: _Measured | ToldMotion, given: Input) -> list[Path]:
-        """Write the files of the input with this number; returns those written."""
+        """Write the files of the input with this index; returns those written."""
         assert isinstance(measured, _Measured)
         written = self._files.save(number, measured.motion, given)
         if self.tabled:
@@ -357,7 +360,7 @@ class _Outputs:
         measured: _Measured | ToldMotion,
         contents: Sequence[Content] | None,
     ) -> list[Path]:
-        """The same where a worker has made the files."""
+        """The same for files made by a worker."""
         assert not isinstance(measured, _Measured)
         plans = [p for p in (self._targets.data, self._targets.crop, self._targets.flow) if p]
         planned = [(path, p.overwrite) for p in plans for path in p.files[number]]
@@ -393,13 +396,13 @@ class _Outputs:
                 left -= len(piece)
 
     def stale(self, number: int, found: Sequence[_Measured | ToldMotion]) -> list[Path]:
-        """Files of an earlier run, of faces that this one has not found in the input."""
+        """Files of an earlier run for faces that this run did not find in the input."""
         plans = (self._targets.data, self._targets.crop, self._targets.flow)
         faces = [one.face for one in found]
         return [path for plan in plans if plan for path in plan.stale(number, faces)]
 
     def show(self, number: int, measured: _Measured | ToldMotion) -> None:
-        """Print the table, if stdout is to have it: all faces of an input with the first."""
+        """Print the table, if stdout is an output; all faces of an input with the first."""
         data = self._targets.data
         if data is None or data.stream is None or number in self._printed:
             return
@@ -410,14 +413,14 @@ class _Outputs:
             self._console.data(piece.decode())
 
     def list_inputs(self, number: int | None = None, outcome: object = ()) -> list[Path]:
-        """No table says what became of the inputs; see `listed`."""
+        """There is no table of outcomes; see `listed`."""
         return []
 
     def close(self, summary: str) -> None:
-        """The batch's last word is on expressions; there are none."""
+        """Nothing to print: the batch's summary is about expressions."""
 
     def collect(self) -> None:
-        """Write the tables of several videos; none if no video gave any rows."""
+        """Write the tables of several videos; none if there are no rows."""
         if self._targets.data is None or not self._rows:
             return
 
@@ -433,5 +436,5 @@ class _Outputs:
 
 
 def labeled(motion: Motion, label: str | None) -> Motion:
-    """With what tells videos of one name apart in a common table."""
+    """The motion with a name that distinguishes videos of equal names in a common table."""
     return replace(motion, video=replace(motion.video, name=label)) if label else motion

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aumer.graph import AUGraph
     from aumer.types import Annotation
 
-#: So many edges are printed unless all are asked for.
+#: Edges that are printed unless all are requested.
 _EDGES_SHOWN = 20
 
 
@@ -55,7 +55,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     check = actions.add_parser(
         "check",
         parents=[common],
-        help="whether a file holds a graph, and what is odd about it",
+        help="check whether a file holds a valid graph, and warn of oddities",
         description="Exit code 0 if the file holds a graph that a network can read, with a line "
         "for whatever is odd; 2 with the fault if not.",
     )
@@ -70,8 +70,8 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
         "build",
         parents=[common],
         help="count a graph from annotation tables",
-        description="Counts from the action units of annotated expressions which ROIs move "
-        "together. What cannot be read of a table is listed on stderr.",
+        description="Counts in annotated expressions which ROIs action units move together. "
+        "Unreadable rows of a table are listed on stderr.",
         epilog="Example: aumer graph build --dataset casme-sq --table CAS\\(ME\\)2code_final.xlsx "
         "--kind micro --exclude-subject s15 -o mine.json",
     )
@@ -121,7 +121,7 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 class _Renamed(Appending):
-    """An option's earlier name, taken for one release with a word."""
+    """The former name of an option, accepted for one release with a note."""
 
     def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         namespace.renamed = True
@@ -284,7 +284,7 @@ def _build(args: argparse.Namespace, console: Console) -> int:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """The command that builds the same graph where the tables lie."""
+    """The command that builds the same graph, for the graph's description."""
     words = ["aumer", "graph", "build"]
     for name, table in zip(args.sets, args.tables, strict=True):
         words += ["--dataset", name, "--table", Path(table).name]

@@ -1,4 +1,4 @@
-"""What a user names as input: files, folders of frames, cameras."""
+"""Parsing of inputs: files, folders of frames, cameras."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CAMERA = "camera:"
 
 @dataclass(frozen=True)
 class Input:
-    """One input: as it was written, as `aumer.video.open_video` takes it, and its output's stem.
+    """One input: its text, the source for `aumer.video.open_video`, and the stem of its output.
 
     Attributes:
-        stem: of its output's name; with folders before it where a folder was searched.
-        start, end, fps, face: as a manifest says of it; None as the command line says of all.
-        about: column and cell of a manifest, all but the file's.
+        stem: of its output's name, with folders in front if a folder was searched.
+        start, end, fps, face: values of a manifest; None for those of the command line.
+        about: cells of a manifest by column, except the file's.
     """
 
     text: str
@@ -35,14 +35,15 @@ class Input:
 
     @property
     def is_folder(self) -> bool:
-        # Not Path.is_dir, which raises where a folder on the way may not be searched.
+        # Not Path.is_dir, which raises if a parent folder is not accessible.
         return isinstance(self.source, str) and os.path.isdir(self.source)  # noqa: PTH112
 
 
 def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
-    """Where each input's output goes below a folder, without a suffix: its own stem, or, where
-    several inputs in different folders share one, its path below the folder common to all. Files
-    that differ in their suffixes alone keep these: x.mp4 and x.mov."""
+    """Output path of each input below a folder, without suffix: its stem, or, if several inputs in
+    different folders share it, its path below their common folder. Files that differ only in their
+    suffixes keep these: x.mp4 and x.mov.
+    """
     plain = tuple(given.stem for given in inputs)
     count = Counter((_folder(given), given.stem) for given in inputs)
     names = {given.text for given in inputs if count[_folder(given), given.stem] > 1}
@@ -79,18 +80,17 @@ def parse_inputs(
     recursive: bool = False,
     note: Callable[[str], object] | None = None,
 ) -> tuple[Input, ...]:
-    """The inputs, with what can be known to be wrong before any of them is read.
+    """Parse the inputs and refuse wrong ones before any is read.
 
-    A folder that holds videos stands for these, in the order of their names; one of images is a
-    video itself.
+    A folder of videos stands for these, sorted by name; a folder of images is one video.
 
     Args:
         recursive: search the folders in a folder, too.
-        note: told what a folder was taken for.
+        note: called with how a folder was interpreted.
 
     Raises:
-        UsageError: a camera without a number or without `end`, a folder without `fps`, or one in
-            which there is nothing to take, or which could be either.
+        UsageError: a camera without a number or without `end`, a folder of images without `fps`, or
+            an empty or ambiguous folder.
     """
     inputs = tuple(one for text in texts for one in meant(text, fps, recursive, note))
     for given in inputs:
@@ -99,7 +99,7 @@ def parse_inputs(
 
 
 def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
-    """What can be known to be wrong of one input.
+    """Check one input without reading it.
 
     Raises:
         UsageError: a camera without `end`, an empty folder, or a folder without `fps`.
@@ -121,7 +121,7 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
 def _is_empty(folder: str) -> bool:
     try:
         return next(Path(folder).iterdir(), None) is None
-    except OSError:  # it may not be read, which whoever opens it tells
+    except OSError:  # not readable: opening it raises the error
         return False
 
 
@@ -134,7 +134,7 @@ def meant(
     recursive: bool = False,
     note: Callable[[str], object] | None = None,
 ) -> Iterator[Input]:
-    """The input that a text names, or those in the folder that it names."""
+    """The input or inputs that a text names."""
     text = plain_path(text)
     given = parse_input(text)
     if is_address(text):
@@ -151,7 +151,7 @@ def meant(
                 f"{text}: neither this folder nor those in it hold a video (*.mp4, *.avi, ...)"
                 + ("" if fps else "; for a folder of images give --fps")
             )
-        yield given  # of images, or what opening it says
+        yield given  # of images; otherwise opening it raises the error
         return
     if found == [Path(text)]:
         if note is not None:
@@ -179,7 +179,7 @@ def meant(
 def _at_address(
     given: Input, recursive: bool, note: Callable[[str], object] | None
 ) -> Iterator[Input]:
-    """The video at an address, or those in the folder there."""
+    """The video at a remote address, or those in the folder there."""
     from aumer.video import VIDEO_SUFFIXES
 
     if Path(given.text).suffix.lower() in VIDEO_SUFFIXES:
@@ -203,10 +203,10 @@ def _at_address(
 
 
 def _searched(folder: Path, fps: float | None, recursive: bool, left: list[Path]) -> Iterator[Path]:
-    """Videos in a folder, and folders of frames where their rate is known; sorted by name.
+    """Videos in a folder, and folders of frames if `fps` is given; sorted by name.
 
     Args:
-        left: gets the folders of frames whose rate is not known.
+        left: collects folders of frames without a known rate.
     """
     from aumer.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -230,15 +230,15 @@ def _searched(folder: Path, fps: float | None, recursive: bool, left: list[Path]
         left.append(folder)
     if recursive:
         for entry in entries:
-            if entry.is_dir() and not entry.is_symlink():  # a link may lead back here
+            if entry.is_dir() and not entry.is_symlink():  # links may form cycles
                 yield from _searched(entry, fps, recursive, left)
 
 
 def parse_input(text: str) -> Input:
-    """What one text names, without a look into it but whether it is a folder.
+    """The input for one text; only checks whether it is a folder.
 
     Raises:
-        UsageError: a camera without a number, or a number that is no file.
+        UsageError: a camera without a number, or a number that is not a file.
     """
     if text.startswith(_CAMERA):
         number = text.removeprefix(_CAMERA)
@@ -255,5 +255,5 @@ def parse_input(text: str) -> Input:
 
 
 def _stem(path: Path) -> str:
-    """A file's name without its suffix, but for "..mp4", of which "." would be left: no name."""
+    """A file's name without its suffix, except "..mp4", for which "." would remain."""
     return path.stem if path.stem.strip(".") else path.name

@@ -1,4 +1,4 @@
-"""`aumer live`: expressions of a camera, or of a file that plays, as they happen."""
+"""`aumer live`: reports expressions while a camera runs or a file plays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from aumer.cli.console import Console
 from aumer.cli.options import (
     POSITIVE,
+    SPOTTER,
     add_device,
     add_fps,
-    add_sensitivity,
     add_settings,
+    add_spotter,
     read_settings,
-    real,
     require_web,
     whole,
 )
@@ -33,21 +33,21 @@ _EPILOG = """\
 SOURCE is a camera (camera:0, the default, camera:1, ...), a video file, or with --fps a folder of
 images. A file with --realtime plays as a camera would; without, it is read as fast as it can be.
 
-Each expression is told when it has just ended ("provisional"), may be "revised" or "withdrawn" as
-more is seen, and is "final" once the spotter's look-ahead is over: 6 seconds later, and in the
-first half minute after a face appears once that is over. The final ones are those of `aumer spot`
-of the whole recording.
+Each expression is reported when it has just ended ("provisional"), may be "revised" or "withdrawn"
+later, and is "final" after the spotter's look-ahead: 6 seconds later, and in the first half minute
+after a face appears at the end of that half minute. The final ones are those of `aumer spot` for
+the whole recording.
 
 output:
-  stdout gets one JSON object a line (JSON Lines): "started"; events of expressions (event, id,
+  stdout gets one JSON object per line (JSON Lines): "started"; events of expressions (event, id,
   kind, onset, apex, offset in frames and onset_s, apex_s, offset_s in seconds, score, label, at_s,
-  and delay_s, the seconds from offset to report); "dropped", when frames are, for which there was
-  no time; "ended" with totals. On a terminal a view of face, curve and last expressions stands
-  there instead; --json gives the lines there, too.
-  --page opens a page of this machine with picture, curve and expressions; its /api/live/events
-  gives the same lines as Server-Sent Events.
+  and delay_s, the seconds from offset to report); "dropped" for frames that there was no time to
+  analyze; "ended" with totals. A terminal shows a view of face, curve and last expressions instead;
+  --json prints the lines there, too.
+  --page opens a local page with picture, curve and expressions; its /api/live/events has the same
+  lines as Server-Sent Events.
 
-Ctrl-C ends it: what is known is told, the recording is whole, and totals are printed.
+Ctrl-C ends it: pending expressions are reported, the recording is completed, totals are printed.
 
 exit codes:
     0  done, also by Ctrl-C
@@ -63,7 +63,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "live",
         parents=[common],
-        help="find expressions while a camera runs, or a file plays",
+        help="find expressions while a camera runs or a file plays",
         description="Finds micro- and macro-expressions while they happen.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -77,25 +77,20 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     shown.add_argument("--json", action="store_true", help="JSON lines, on a terminal too")
     shown.add_argument("--terminal", action="store_true", help="the view, which needs a terminal")
     add("--page", action="store_true", help="show picture, curve and expressions in the browser")
-    add("--no-browser", action="store_true", help="of --page: print the address, and open nothing")
+    add(
+        "--no-browser",
+        action="store_true",
+        help="with --page: print the address without opening a browser",
+    )
     add("--record", metavar="PATH", help="write all frames and their times to a .mp4 or .mov")
     add("--overwrite", action="store_true", help="let --record replace a file")
-    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
-    add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
-    add("--classify", action="store_true", help="label every expression, by its motion")
+    add_spotter(parser)
+    add("--classify", action="store_true", help="label each expression by its motion")
     add(
         "--recognizer",
         metavar="NAME",
-        help="what labels, by name or file of weights; it must read motion (default: graph-motion; "
+        help="recognizer by name or file of weights; it must read motion (default: graph-motion; "
         "implies --classify)",
-    )
-    add_sensitivity(parser)
-    add(
-        "--micro-max",
-        type=real("a number of seconds above 0", lambda x: x > 0),
-        dest="micro_max_s",
-        metavar="SECONDS",
-        help="longest micro-expression, whatever spotted it (default: as the spotter says)",
     )
     add_fps(parser)
     add_device(parser)
@@ -132,8 +127,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         settings=settings,
         overwrite=args.overwrite,
         **options_given(
-            args, *("model", "graph", "end", "fps", "device", "sensitivity", "micro_max_s"),
-            *("record", "workers"),
+            args, *SPOTTER, "end", "fps", "record", "workers"
         ),
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -171,7 +165,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 @contextlib.contextmanager
 def _interrupts(run: Live) -> Iterator[None]:
-    """The first Ctrl-C, or SIGTERM, ends the run in order; another one leaves at once."""
+    """The first Ctrl-C or SIGTERM ends the run in order, a second one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -192,7 +186,7 @@ def _interrupts(run: Live) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _page(run: Live, console: Console, *, browser: bool) -> Iterator[Callable[[LiveStep], object]]:
-    """Serve the page beside the run; what is yielded takes its steps."""
+    """Serve the page during the run; yields a function that receives the steps."""
     from aumer.view.live import LiveSite
 
     site = LiveSite(run.summary)
@@ -201,7 +195,7 @@ def _page(run: Live, console: Console, *, browser: bool) -> Iterator[Callable[[L
     if browser:
         import webbrowser
 
-        # Some browsers come back only when they end.
+        # Starting some browsers blocks until they end.
         threads.append(threading.Thread(target=webbrowser.open, args=(site.opening,), daemon=True))
     for thread in threads:
         thread.start()

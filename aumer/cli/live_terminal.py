@@ -1,4 +1,4 @@
-"""A live run on a terminal: how it goes, how much moves, and the last expressions."""
+"""The terminal view of a live run: state, amount of motion, and the last expressions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from aumer.streaming.events import Happening, LiveStep
     from aumer.streaming.live import Live
 
-#: Expressions that are shown.
+#: Number of expressions shown.
 _LAST = 8
-#: From little to much.
+#: Characters from little to much motion.
 _BLOCKS, _PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 
 
 class TerminalView:
-    """Draws over what it drew before; what it drew last stays when it is left."""
+    """Redraws in place; the last view remains on the screen."""
 
     def __init__(self, run: Live) -> None:
         self._run = run
@@ -32,14 +32,14 @@ class TerminalView:
         self._marks = _BLOCKS if _can_write(_BLOCKS) else _PLAIN
 
     def __enter__(self) -> Self:
-        self._direct("\x1b[?25l")  # no cursor
+        self._direct("\x1b[?25l")  # hide the cursor
         return self
 
     def __exit__(self, *_: object) -> None:
         self._direct("\x1b[?25h")
 
     def show(self, step: LiveStep) -> None:
-        """Draw this moment."""
+        """Draw the present state."""
         for one in step.events:
             self._told.pop(one.id, None)
             if one.event != "withdrawn":
@@ -64,7 +64,7 @@ class TerminalView:
         return [head, f"|{self._curve(step, min(width, 100) - 2)}|", *self._expressions()]
 
     def _curve(self, step: LiveStep, width: int) -> str:
-        """The last ten seconds, the largest of each column; blank where no motion is known."""
+        """The last ten seconds, with the maximum in each column; blank without motion data."""
         parts = np.array_split(step.curve, width) if len(step.curve) else []
         known = [part[np.isfinite(part)] for part in parts]
         most = len(self._marks) - 2
@@ -85,7 +85,7 @@ class TerminalView:
         return found
 
     def _direct(self, text: str) -> None:
-        # Not by the console, which takes out what steers a terminal; names in it come cleaned.
+        # Not by the console, which removes control characters; names are already cleaned.
         sys.stdout.write(text)
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A table of videos: which part of which file, whose face, and what else is known of each."""
+"""Manifests: tables of videos with parts, faces and further columns."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from aumer.errors import UsageError
 from aumer.remote import is_address, plain_path
 from aumer.tables.cells import Row, plain, read, text_of
 
-#: The columns that say how a video is read; whatever else a manifest has is carried along.
+#: Columns that say how a video is read; other columns are copied to the results.
 FILE = "file"
 NUMBERS = ("start", "end", "fps")
 FACE = "face"
 
 
 def read_manifest(path: str) -> tuple[Input, ...]:
-    """The inputs that a CSV file or a workbook lists, a row each.
+    """The inputs listed in a CSV file or workbook, one per row.
 
     The column ``file`` names videos, folders of frames or cameras, relative to the table's own
-    folder. ``start``, ``end`` (seconds), ``fps`` and ``face`` may be there, and be empty. All
-    columns but ``file`` are kept in ``Input.about``. A file may stand in several rows.
+    folder. ``start``, ``end`` (seconds), ``fps`` and ``face`` are optional and may be empty. All
+    columns except ``file`` are stored in ``Input.about``. A file may occur in several rows.
 
     Raises:
-        UsageError: the table cannot be read or lacks ``file``, or a cell says nothing that can be
-            used; the message names the line.
+        UsageError: the table cannot be read or lacks ``file``, or a cell is invalid; the message
+            names the line.
     """
     table = read(path, [FILE], others=True)
     folder = Path(path).parent
@@ -35,7 +35,7 @@ def read_manifest(path: str) -> tuple[Input, ...]:
     count = Counter(given.text for given in inputs)
     seen: Counter[str] = Counter()
     for k, given in enumerate(inputs):
-        if count[given.text] > 1:  # parts of one video, each with files of its own
+        if count[given.text] > 1:  # parts of one video, each with its own files
             seen[given.text] += 1
             inputs[k] = replace(given, stem=f"{given.stem}-{seen[given.text]}")
     return tuple(inputs)

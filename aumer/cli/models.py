@@ -1,4 +1,4 @@
-"""`aumer models`: what weights there are, what a file of them says, and other people's download."""
+"""`aumer models`: lists weights, shows the card of a file, and downloads weights of others."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``models list``, ``show`` and ``fetch`` to the command's parsers."""
     parser = commands.add_parser(
         "models",
-        help="list the networks' weights, show the card of a file, or download other people's",
-        description="The default back ends need only those that ship. Nothing is ever downloaded "
-        "but by `aumer models fetch`.",
+        help="list weights of networks, show the card of a file, or download weights",
+        description="The default back ends need only the weights that ship. Only `aumer models "
+        "fetch` downloads anything.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser(
-        "list", parents=[common], help="what there is, whether it is here, and where it belongs"
+        "list", parents=[common], help="list all weights, whether they are present, and their paths"
     )
     listing.set_defaults(run=_list, parser=listing)
     showing = actions.add_parser(
         "show",
         parents=[common],
-        help="print what a file of weights says of itself",
+        help="print the card of a file of weights",
         description="Prints the card of weights that `aumer train` or `aumer bench --keep-weights` "
         "wrote, as JSON: what it is, its classes, what it has learned from, settings, versions.",
     )
@@ -35,7 +35,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     fetching = actions.add_parser(
         "fetch",
         parents=[common],
-        help="download one to where its package looks for it",
+        help="download weights to the folder where their package expects them",
         description="Downloads a file of weights to where its package looks for it, and prints its "
         "path. A file that is there already, or that ships with aumer, is left alone. Exit code 5 "
         "if it cannot be had.",

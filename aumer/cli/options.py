@@ -1,4 +1,4 @@
-"""Options that commands share: settings, where features are kept, and numbers in a range."""
+"""Options that commands share: settings, the cache, and numbers in a range."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("aumer")
 
-#: Tables of `aumer.config.Settings`, which help must not import.
+#: Sections of `aumer.config.Settings`, which help must not import.
 SECTIONS = ("face", "motion", "rules", "classify")
 
 
 def real(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
-    """An argparse type: a finite number that fits."""
+    """An argparse type: a finite number that satisfies `fits`."""
 
     def parse(text: str) -> float:
         try:
@@ -39,13 +39,13 @@ def real(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
 
 
 def whole(text: str) -> int:
-    """An argparse type: a whole number of 1 or more."""
+    """An argparse type: an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; found {text!r}")
     return int(text)
 
 
-#: Argparse types of numbers, as several commands have them.
+#: Argparse types of numbers for several commands.
 POSITIVE = real("a number above 0", lambda x: x > 0)
 SECONDS = real("0 or more seconds", lambda x: x >= 0)
 SHARE = real("a share from 0 to 1", lambda x: 0 <= x <= 1)
@@ -53,14 +53,14 @@ IOU = real("above 0 and at most 1", lambda x: 0 < x <= 1)
 
 
 def seed(text: str) -> int:
-    """An argparse type: a whole number of 0 or more, below what torch takes."""
+    """An argparse type: an integer from 0 to the largest seed of torch."""
     if not text.isdecimal() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; found {text!r}")
     return int(text)
 
 
 def sensitivity(text: str) -> str:
-    """An argparse type: a sensitivity of the rules by name, or false alarms a minute."""
+    """An argparse type: a sensitivity by name, or false alarms per minute."""
     names = ("low", "normal", "high")  # aumer.config.SENSITIVITIES, which help must not import
     if text in names:
         return text
@@ -74,19 +74,39 @@ def add_sensitivity(parser: argparse.ArgumentParser) -> None:
         "--sensitivity",
         type=sensitivity,
         metavar="HOW",
-        help="low, normal (the default), high, or a number: false alarms a minute of rest",
+        help="low, normal (the default), high, or a number: false alarms per minute of rest",
     )
 
 
+def add_spotter(parser: argparse.ArgumentParser) -> None:
+    """What spots: ``--model``, ``--graph``, ``--sensitivity`` and ``--micro-max``, as keywords of
+    `aumer.pipeline.Spotter`."""
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
+    add("--graph", metavar="NAME", help="AU graph, by name or file, instead of the network's own")
+    add_sensitivity(parser)
+    add(
+        "--micro-max",
+        type=real("a number of seconds above 0", lambda x: x > 0),
+        dest="micro_max_s",
+        metavar="SECONDS",
+        help="longest micro-expression, for every spotter (default: as the spotter says)",
+    )
+
+
+#: What `add_spotter` and `add_device` ask for, by keyword.
+SPOTTER = ("model", "graph", "device", "sensitivity", "micro_max_s")
+
+
 def add_abstain(parser: argparse.ArgumentParser) -> None:
-    """``--abstain-below``, a short way to a setting, as those of `add_settings` are."""
+    """``--abstain-below``, a shortcut to a setting like those of `add_settings`."""
     parser.add_argument(
         "--abstain-below",
         dest="settings",
         action="append",
         type=_abstain,
         metavar="P",
-        help="no label where the most probable class is less probable, the same as "
+        help="give no label if the most probable class is less probable; the same as "
         "--set classify.abstain_below=P (default: 0, which names every expression)",
     )
 
@@ -101,12 +121,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="auto",
         metavar="NAME",
-        help="where networks run, such as cpu or cuda (default: auto, wherever each runs best)",
+        help="where networks run, such as cpu or cuda (default: auto, the fastest for each)",
     )
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:
-    """``--start``, ``--end`` and ``--fps``; `check_range` complains of them."""
+    """``--start``, ``--end`` and ``--fps``; `check_range` checks them."""
     add = parser.add_argument
     add("--start", type=SECONDS, metavar="S", help="analyze from this time on, in seconds")
     add("--end", type=SECONDS, metavar="S", help="... and before this time")
@@ -124,10 +144,10 @@ def add_fps(parser: argparse.ArgumentParser) -> None:
 
 
 def check_range(args: argparse.Namespace) -> None:
-    """Complain of an empty range before any video is opened.
+    """Refuse an empty range before any video is opened.
 
     Raises:
-        UsageError: ``--end`` does not lie after ``--start``.
+        UsageError: ``--end`` is not after ``--start``.
     """
     if args.end is not None and args.end <= (args.start or 0.0):
         raise UsageError(
@@ -136,14 +156,15 @@ def check_range(args: argparse.Namespace) -> None:
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:
-    """What measures motion, and of how much of a video at least; with `add_settings` and
-    `add_cache`."""
+    """Options for measuring motion and for the least coverage, including `add_settings` and
+    `add_cache`.
+    """
     add = parser.add_argument
     add(
         "--min-coverage",
         type=SHARE,
         metavar="SHARE",
-        help="least share of the time in which motion is measured (default: 0.1)",
+        help="least share of the time with measured motion (default: 0.1)",
     )
     add_settings(parser, several=True)
     add_cache(parser)
@@ -151,12 +172,12 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=whole,
         metavar="N",
-        help="threads that measure motion (default: one a core); changes no number",
+        help="threads that measure motion (default: one per core); results do not change",
     )
 
 
 def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """``--config``, ``--set`` and the short ways to name a part; `read_settings` reads them."""
+    """``--config``, ``--set`` and shortcuts that choose a part; `read_settings` reads them."""
     add = parser.add_argument
     add("--config", metavar="FILE", help="TOML file of settings, or the name of a shipped one")
     add_set(parser, "change one setting (repeatable); `aumer config show` prints them all")
@@ -180,17 +201,18 @@ def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> N
         type=_named("face.follow"),
         metavar="WHICH",
         help="which face: largest (the default), left, right, a number (1 is the first face that "
-        "appears)" + (", or all, each with a result of its own" if several else ""),
+        "appears)" + (", or all, with a separate result for each" if several else ""),
     )
 
 
 def add_set(parser: argparse._ActionsContainer, what: str, *, others: bool = False) -> None:
-    """``--set PATH=VALUE``, of which every command has the same grammar (`strict.assignment`).
+    """``--set PATH=VALUE``, with the same grammar in every command (`strict.assignment`).
 
-    Pairs of path and value are gathered in ``settings``.
+    Pairs of path and value are collected in ``settings``.
 
     Args:
-        others: the command has keys besides `aumer.config.Settings`; these go to ``overrides``.
+        others: the command has further keys besides `aumer.config.Settings`, collected in
+            ``overrides``.
     """
     parser.add_argument(
         "--set",
@@ -205,7 +227,7 @@ def add_set(parser: argparse._ActionsContainer, what: str, *, others: bool = Fal
 
 
 class Appending(argparse.Action):
-    """Appends to a list, as "append" does, and may do more."""
+    """Appends to a list, like "append"; may be extended."""
 
     def __call__(
         self,
@@ -218,12 +240,12 @@ class Appending(argparse.Action):
         setattr(namespace, dest, [*getattr(namespace, dest), values])
 
     def destination(self, namespace: argparse.Namespace, values: Any) -> str:
-        """To which list of the namespace they belong."""
+        """The list in the namespace for these values."""
         return self.dest
 
 
 class _Set(Appending):
-    """Parts what is in a section of `aumer.config.Settings` from a command's own keys."""
+    """Separates keys of `aumer.config.Settings` from a command's own keys."""
 
     def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         return "settings" if values[0].partition(".")[0] in SECTIONS else self.dest
@@ -238,10 +260,10 @@ def assignment(text: str) -> tuple[str, Any]:
 
 
 def settings_layers(args: argparse.Namespace) -> tuple[strict.Layer, ...]:
-    """Where the settings come from: the default file, ``--config``, ``--set`` and its short ways.
+    """The layers of settings: default file, ``--config``, ``--set`` and shortcuts.
 
     Raises:
-        ConfigError: the file cannot be found or read.
+        ConfigError: the file is missing or unreadable.
     """
     from aumer.config import layers
 
@@ -249,7 +271,7 @@ def settings_layers(args: argparse.Namespace) -> tuple[strict.Layer, ...]:
 
 
 def changed_settings(args: argparse.Namespace) -> Settings | None:
-    """The settings, if ``--config`` or ``--set`` says anything of them.
+    """The settings, if ``--config`` or ``--set`` changes them.
 
     Raises:
         ConfigError: they cannot be used.
@@ -262,7 +284,7 @@ def changed_settings(args: argparse.Namespace) -> Settings | None:
 
 
 def read_settings(args: argparse.Namespace) -> Settings:
-    """The settings that the options of `add_settings` ask for, their parts found.
+    """The settings from the options of `add_settings`, with their parts checked.
 
     Raises:
         ConfigError, UsageError, WeightsError: they cannot be used here.
@@ -274,7 +296,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
     settings = strict.layered(Settings, *settings_layers(args))
     require_parts(settings)
-    # What fails for every video fails once, before the first.
+    # Errors that would affect every video are raised once, before the first.
     resolve_flow(settings.motion.flow)
     for kind, name in (
         ("detector", settings.face.detector),
@@ -287,10 +309,10 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 
 def require_parts(settings: Settings) -> None:
-    """Complain of parts that the settings name and that there are not; none is made.
+    """Raise an error for unknown parts in the settings, without making any.
 
     Raises:
-        UsageError: there is none; the message lists the choices.
+        UsageError: unknown part; the message lists the choices.
     """
     from aumer import registry
     from aumer.graph.rois import roi_set
@@ -315,14 +337,14 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     cache.add_argument(
         "--cache",
         metavar="DIR",
-        help="where features are kept for the next run (default: $AUMER_CACHE, or aumer's folder "
+        help="where features are stored for the next run (default: $AUMER_CACHE, or aumer's folder "
         "in the user's cache)",
     )
-    cache.add_argument("--no-cache", action="store_true", help="keep no features")
+    cache.add_argument("--no-cache", action="store_true", help="store no features")
 
 
 def cache_folder(args: argparse.Namespace) -> Path | None:
-    """The folder for features, made if need be; `None` if there is to be none."""
+    """The cache folder, made if necessary; `None` without a cache."""
     from aumer.cache import default_folder
 
     if args.no_cache:
@@ -330,7 +352,7 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     try:
         folder = expanded(args.cache) if args.cache else default_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        # Asked by writing: rights alone do not tell (read-only mounts, a full disk).
+        # Tested by writing: permissions are not sufficient (read-only mounts, a full disk).
         probe = folder / f".aumer-{os.getpid()}.tmp"
         probe.touch()
         probe.unlink()
@@ -344,7 +366,7 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
 
 
 def require_web(what: str, extra: str) -> None:
-    """Complain where the packages of our servers are not installed.
+    """Raise an error if the packages of the servers are not installed.
 
     Raises:
         UsageError: `what` needs the extra.

@@ -1,4 +1,4 @@
-"""Where results go: files, a folder, one CSV for all, or stdout."""
+"""Outputs of results: files, a folder, one CSV for all, or stdout."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ from aumer.types import ImageArray, au_text
 
 T = TypeVar("T")
 
-#: Formats of stdout; "table" is for reading and the default.
+#: Formats of stdout; "table", the default, is for people.
 STREAMS = ("table", "json", "csv")
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """What an option can write; the first format of each place is the default.
+    """Formats that an option can write; the first of each list is the default.
 
     Attributes:
-        streams: formats of stdout; none where nothing can go there.
+        streams: formats of stdout; empty if stdout is not possible.
         files: formats of files, which are their suffixes without the dot.
-        option: as it is written on the command line.
-        ending: what is added to a video's name for a file in a folder.
-        listed: whether a table of all inputs gets one of what became of each beside it.
-        results: the files are of `aumer.results.formats`, which may ask for names of their own and
-            write files beside them.
+        option: name on the command line.
+        ending: appended to a video's name for a file in a folder.
+        listed: whether a table of outcomes is written beside a table of all inputs.
+        results: whether the files are formats of `aumer.results.formats`, which may require certain
+            names and write further files.
     """
 
     streams: tuple[str, ...]
@@ -78,27 +78,27 @@ class Kinds:
 
 
 def spotted() -> Kinds:
-    """What `aumer spot` writes; into a folder JSON, if nothing else is said."""
+    """Formats of `aumer spot`; by default JSON in a folder."""
     return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()), listed=True, results=True)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where everything will go, checked before any work.
+    """All outputs, checked before any work.
 
     Attributes:
-        stream: format of stdout, or `None` where nothing is printed.
-        files: for each input, the files that hold its result alone.
-        collected: CSV files that hold the expressions of all inputs.
-        listed: CSV files beside those, of what became of each input: ``all.inputs.csv``.
-        totalled: CSV files beside those, of totals by group: ``all.totals.csv``.
-        united: CSV files beside those, of every video's action units: ``all.aus.csv``.
-        units: beside each CSV file of one result, too, ``out.aus.csv``.
-        indexes: pages that lead to those of all inputs, ``index.html`` in a folder of pages.
+        stream: format of stdout, or `None`.
+        files: for each input, the files of its own result.
+        collected: CSV files with the expressions of all inputs.
+        listed: CSV files beside those with the outcome of each input: ``all.inputs.csv``.
+        totalled: CSV files beside those with totals by group: ``all.totals.csv``.
+        united: CSV files beside those with the action units of every video: ``all.aus.csv``.
+        units: also write, beside each CSV file of one result, ``out.aus.csv``.
+        indexes: index pages, ``index.html`` in a folder of pages.
         overwrite: replace existing files.
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
-        resume: keep the files that fit, see `Outputs.kept`.
-        resumable: `resume` could go on from what is written.
+        resume: keep valid existing files, see `Outputs.kept`.
+        resumable: whether `resume` can continue from the written files.
     """
 
     stream: str | None
@@ -115,19 +115,20 @@ class Plan:
     resumable: bool = False
 
     def alone(self, number: int) -> Plan:
-        """What of it a worker needs that does one input: names of files, and how they are named."""
+        """The part of the plan for one input, for a worker."""
         return Plan(None, (self.files[number],), (), False, faces=self.faces, units=self.units)
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
-        """The files of the input with this number: of this face, if each has its own. A manifest
-        may ask for a single one, without a number, of some videos."""
+        """The files of the input with this index, and of this face if each face has its own. For
+        some videos a manifest may request a single face without a number.
+        """
         if not self.faces or face is None:
             return self.files[number]
         named = ((p, *_parted(p)) for p in self.files[number])
         return tuple(p.with_name(f"{stem}-face{face}{ends}") for p, stem, ends in named)
 
     def stale(self, number: int, faces: Collection[int | None]) -> list[Path]:
-        """Files of other faces that an earlier run has left beside those of these `faces`."""
+        """Files of an earlier run for other faces than `faces`."""
         if not self.faces:
             return []
         mine = {path for face in faces for path in self.of(number, face)}
@@ -147,21 +148,21 @@ def plan(
     units: bool = False,
     resume: bool = False,
 ) -> Plan:
-    """Turn ``-o`` and ``--format`` into files, one list for each input.
+    """Make the plan from ``-o`` and ``--format``, with a list of files for each input.
 
-    Where inputs of one name lie in different folders, a folder gets folders like theirs, which are
-    made once all is known to be right.
+    If inputs of equal names lie in different folders, the output folder gets the same subfolders,
+    made after all checks.
 
     Args:
         kinds: by default `spotted`.
-        by: columns of a manifest that part the totals; none for no table of these.
-        units: beside every table of expressions, one of their action units.
-        resume: existing files of inputs are no fault, see `Outputs.kept`; nor are tables and pages
-            that an earlier run has left.
+        by: columns of a manifest that group totals; empty for no totals.
+        units: write a table of action units beside every table of expressions.
+        resume: accept existing files of inputs, see `Outputs.kept`, and tables and pages of an
+            earlier run.
 
     Raises:
-        UsageError: a suffix, a folder or a combination that does not work, a file that is in the
-            way, two results that would go to one file, or a stdout that is closed.
+        UsageError: an invalid suffix, folder or combination, an existing file, two results for one
+            file, or a closed stdout.
     """
     kinds = spotted() if kinds is None else kinds
     stream = "-" in outputs or not outputs
@@ -257,12 +258,12 @@ def plan(
 
 
 def _companions(files: Iterable[Path]) -> list[Path]:
-    """What results' formats write beside these files."""
+    """Further files that the formats write beside these files."""
     return [there for path in files for there in format_of(path).companions(path)]
 
 
 def aus_path(table: Path) -> Path:
-    """Where the action units of a table of expressions are written."""
+    """Path of the table of action units for a table of expressions."""
     return table.with_name(f"{table.stem}.aus{table.suffix}")
 
 
@@ -280,15 +281,15 @@ def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], face
 
 
 def _tell(files: Sequence[Sequence[Path]], folders: Sequence[Path]) -> bool:
-    """Whether files in a folder will say of each input what made them."""
+    """Whether the files in a folder state for each input how they were made."""
     return bool(folders) and all(any(p.suffix == ".json" for p in own) for own in files)
 
 
 def _check_ours(path: Path, header: str | None) -> None:
-    """Raise where what is there is no table or page that an earlier run like this one has left.
+    """Raise an error if an existing file is not a table or page of such an earlier run.
 
     Args:
-        header: with which the table begins; None for a page.
+        header: header of the table; None for a page.
     """
     if not exists(path) or not path.is_file():
         return
@@ -297,7 +298,7 @@ def _check_ours(path: Path, header: str | None) -> None:
     wanted = f'<meta name="keywords" content="{INDEX}">' if header is None else header
     with foreign(path, "a file of an earlier run"), path.open("rb") as file:
         head = file.read(len(wanted.encode()) + 4096)
-    # Nothing is lost with an empty one, which a run leaves that ended before its first video did.
+    # An empty file, left by a run that ended before its first video, may be replaced.
     if head and not (
         wanted.encode() in head if header is None else head.startswith(wanted.encode())
     ):
@@ -309,7 +310,7 @@ def _check_ours(path: Path, header: str | None) -> None:
 
 
 def _of_faces(path: Path) -> list[Path]:
-    """The files that are there of single faces, by the name they were asked for."""
+    """Existing files of single faces, by requested name."""
     stem, ends = map(re.escape, _parted(path))
     numbered = re.compile(rf"{stem}-face([1-9][0-9]*){ends}")
     found = [(int(m[1]), p) for p in path.parent.glob("*") if (m := numbered.fullmatch(p.name))]
@@ -317,7 +318,7 @@ def _of_faces(path: Path) -> list[Path]:
 
 
 def _parted(path: Path) -> tuple[str, str]:
-    """A file's name before what tells its format, and that."""
+    """A file's name and its ending."""
     ends = path.name[len(bare(path.name)) :]
     return path.name[: len(path.name) - len(ends)], ends
 
@@ -331,7 +332,7 @@ def _suffix(path: Path, kinds: Kinds) -> str:
     try:
         suffix = check_suffix(path, kinds.suffixes)
         if kinds.results:
-            format_of(path)  # which asks more of some names
+            format_of(path)  # some formats require certain names
         return suffix
     except UsageError as error:
         if path.suffix:
@@ -371,7 +372,7 @@ def _check_targets(
     overwrite: bool,
     missing: Collection[Path],
 ) -> None:
-    """Raise what is wrong with a target; that its folder is `missing` is not."""
+    """Raise errors for targets; a folder in `missing` is accepted."""
     frames = {os.path.realpath(i.text) for i in inputs if i.is_folder}
     videos = {os.path.realpath(i.text) for i in inputs}
     takers: dict[str, str] = {}
@@ -400,15 +401,15 @@ def _check_targets(
 
 
 class Outputs:
-    """Writes each result as it comes, so that an interrupted batch keeps what is done.
+    """Writes each result at once, so that nothing is lost if a batch is interrupted.
 
     Args:
         planned: see `plan`.
-        inputs: the inputs it was planned for.
-        fps: frame rate given for the inputs; needed to read their frames again.
-        show_faces: pictures and pages show the face.
-        by: columns of a manifest that part the totals.
-        mirror: of the places that are addresses.
+        inputs: the inputs of the plan.
+        fps: given frame rate, needed to read frames again.
+        show_faces: whether pictures and pages show faces.
+        by: columns of a manifest that group totals.
+        mirror: mirror of remote outputs.
     """
 
     def __init__(
@@ -426,7 +427,7 @@ class Outputs:
         self._plan, self._inputs, self._console, self._fps = planned, inputs, console, fps
         self._show_faces, self._by = show_faces, tuple(by)
         self._labels = distinct(inputs)
-        # By the number of the input: tables have their order, whichever ends first.
+        # By index of the input, so that tables are in the order of the inputs.
         self._header = ""
         self._table: dict[int, list[str]] = {}
         self._tallies: dict[int, list[VideoTally]] = {}
@@ -453,16 +454,16 @@ class Outputs:
     def kept(
         self, number: int, fits: Callable[[SpotResult], bool]
     ) -> tuple[SpotResult, ...] | None:
-        """What an earlier run has left of an input, where all of its files are there.
+        """The result of an earlier run for an input, if all of its files exist.
 
-        Of one that was interrupted between two files, `save` writes those that are missing.
+        If that run was interrupted between two files, `save` writes the missing ones.
 
         Args:
-            fits: whether a stored result is what this run would find.
+            fits: whether a stored result equals that of this run.
 
         Raises:
-            UsageError: it is not, or a picture may show a face where none is wanted; or a file is
-                damaged. Not where existing files may be replaced.
+            UsageError: the stored result differs, a picture may show an unwanted face, or a file is
+                damaged; unless existing files may be replaced.
         """
         paths = self._plan.files[number]
         there = tuple(path for path in paths if exists(path))
@@ -512,13 +513,13 @@ class Outputs:
         """Write the files of the input with this number; returns those written.
 
         Args:
-            given: the input as a file of this machine.
+            given: the input as a local file.
         """
         self._note(number, result)
         kept = self._keeps.get(number, ())
         paths = [path for path in self._plan.of(number, result.face) if path not in kept]
-        # What tells what the others were made with comes first. Then quick formats: a picture needs
-        # the video a second time, which may fail.
+        # First the file that states how the others were made, then quick formats: pictures read the
+        # video a second time, which may fail.
         written = sorted(paths, key=lambda p: (p.suffix != ".json", format_of(p).pictures))
         shown = [path for path in written if format_of(path).pictures]
         frames = {frame for path in shown for frame in format_of(path).frames(result)}
@@ -529,7 +530,7 @@ class Outputs:
             result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
             self._say_what_is_lost(path, result, paths)
             if self._plan.units and path.suffix == ".csv":
-                # Of an earlier run that was interrupted before its table, it may be there.
+                # It may exist from an earlier run that was interrupted before its table.
                 again = self._plan.overwrite or self._plan.resume
                 text = units_csv(unit_rows(result), [result.about])
                 atomic_write(aus_path(path), text, overwrite=again)
@@ -546,7 +547,7 @@ class Outputs:
     def deliver(
         self, number: int, result: SpotResult, contents: Sequence[Content] | None
     ) -> list[Path]:
-        """The same where another machine has made the files; None of one that is kept."""
+        """The same for files made by a worker; None for a file that is kept."""
         self._note(number, result)
         planned, kept = self._plan.files[number], self._keeps.get(number, ())
         written = []
@@ -563,7 +564,7 @@ class Outputs:
         return [*written, *(self._plan.collected if contents is not None else ())]
 
     def _note(self, number: int, result: SpotResult) -> None:
-        """Take a result into the tables of all."""
+        """Add a result to the common tables."""
         self._tallies.setdefault(number, []).append(VideoTally.of(result))
         labeled = self._labeled(number, result)
         if self._plan.united:
@@ -572,7 +573,7 @@ class Outputs:
             self._collect(number, labeled)
 
     def _say_what_is_lost(self, path: Path, result: SpotResult, beside: Sequence[Path]) -> None:
-        """Of the first file of each format, unless a file that holds everything is written, too."""
+        """Warn for the first file of each format, unless a complete file is written, too."""
         if path.suffix.lower() in self._lossy_told or any(
             p.suffix.lower() == ".json" for p in beside
         ):
@@ -585,16 +586,16 @@ class Outputs:
 
     @property
     def listed(self) -> tuple[Path, ...]:
-        """The files that say what became of each input."""
+        """The tables of outcomes."""
         return (*self._plan.listed, *self._plan.indexes)
 
     def list_inputs(
         self, number: int | None = None, outcome: Sequence[SpotResult] | Exception = ()
     ) -> list[Path]:
-        """Write what became of every input, if a table of all is written; returns the files.
+        """Write the tables of outcomes, if there is a common table; returns the files.
 
         Args:
-            number: the input of which more is known now, with its results or its error.
+            number: index of the input with a new outcome: its results or its error.
         """
         if number is not None:
             text = self._inputs[number].text
@@ -615,7 +616,7 @@ class Outputs:
             **{path: partial(self._index, path) for path in plan.indexes},
         }
         for path, content in contents.items():
-            # The file is there after the first time, and is ours.
+            # After the first time the file exists and was made by this run.
             overwrite = plan.overwrite or plan.resume or self._began
             atomic_write(path, content(), overwrite=overwrite)
         self._mirror.sent(list(contents))
@@ -623,7 +624,7 @@ class Outputs:
         return list(contents)
 
     def totals(self) -> tuple[Totals, ...]:
-        """Of all that was saved so far."""
+        """Write totals of all results saved so far."""
         return totals(_in_order(self._tallies), self._by)
 
     def _index(self, path: Path) -> str:
@@ -639,11 +640,11 @@ class Outputs:
         return index_page(entries, self.totals())
 
     def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:
-        """Files of an earlier run, of faces that this one has not found in the input."""
+        """Files of an earlier run for faces that this run did not find in the input."""
         return self._plan.stale(number, [result.face for result in results])
 
     def show(self, number: int, result: SpotResult) -> None:
-        """Print the result, if stdout is to have it."""
+        """Print the result, if stdout is an output."""
         if self._plan.stream is None:
             return
         result = self._labeled(number, result)
@@ -658,7 +659,7 @@ class Outputs:
         self._printed = True
 
     def close(self, summary: str) -> None:
-        """End a readable listing of several videos with a line about all of them, and totals."""
+        """Print the summary of several videos and totals after readable tables."""
         if self._plan.stream == "table" and len(self._inputs) > 1:
             self._console.data(("\n" if self._printed else "") + f"{summary}\n")
             if self._by:
@@ -668,7 +669,7 @@ class Outputs:
         self, given: Input, result: SpotResult, frames: Collection[int]
     ) -> dict[int, ImageArray]:
         if isinstance(given.source, int) or result.track is None or not self._show_faces:
-            return {}  # a camera cannot be read a second time
+            return {}  # a camera cannot be read again
         return thumbnails(given.source, frames, result.track, fps=given.fps or self._fps)
 
     def _collect(self, number: int, result: SpotResult) -> None:
@@ -676,7 +677,7 @@ class Outputs:
         self._header = self._header or header
         self._table.setdefault(number, []).append(rows)
         for path in self._plan.collected:
-            # The file is there after the first video, and is ours.
+            # After the first video the file exists and was made by this run.
             overwrite = self._plan.overwrite or self._plan.resume or self._collected
             text = "".join([self._header, *_in_order(self._table)])
             atomic_write(path, text, overwrite=overwrite)
@@ -689,24 +690,24 @@ class Outputs:
 
 
 def _in_order(held: Mapping[int, Sequence[T]]) -> list[T]:
-    """What is held by the number of the input, in the order of the inputs."""
+    """Values by index of the input, in order."""
     return [one for number in sorted(held) for one in held[number]]
 
 
 def distinct(inputs: Iterable[Input]) -> list[str | None]:
-    """What tells videos of one name apart in a common table: the input as it was given."""
+    """Names that distinguish videos of equal names in a common table: the inputs as given."""
     names = [Path(i.text).name for i in inputs]
     count = Counter(names)
     return [i.text if count[name] > 1 else None for i, name in zip(inputs, names, strict=True)]
 
 
 def called(given: Input, label: str | None) -> str:
-    """What an input is called where all are told of: its name, or what `distinct` says of it."""
+    """The name of an input in common tables: its name, or that of `distinct`."""
     return label or Path(given.text).name or given.text
 
 
 def with_label(given: Input, label: str | None, reason: str) -> str:
-    """An error's words, with the input before them where they do not name it."""
+    """An error's message, with the input in front if it does not name it."""
     named = given.text in reason or called(given, label) in reason
     return reason if named else f"{given.text}: {reason}"
 
@@ -718,7 +719,7 @@ def _csv(result: SpotResult) -> tuple[str, str]:
 
 
 def table(result: SpotResult) -> str:
-    """Every expression of a video on a line of its own, and a summary line at the end."""
+    """One line per expression of a video, and a summary line."""
     seen = f"{line}\n" if (line := result.seen()) else ""
     if not result.expressions:
         return (

@@ -1,4 +1,4 @@
-"""`aumer serve`: spot in videos that come over HTTP."""
+"""`aumer serve`: run an HTTP service that spots in uploaded videos."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ The page at the printed address takes videos, shows how far they are and gives t
 `aumer.client` in Python, and anything that speaks HTTP (/openapi.json describes it). Results are
 those of `aumer spot`. Jobs survive a restart, and each has a process of its own.
 
-On the loopback nobody is asked for a token; elsewhere everybody is: --token-file FILE, or
-$AUMER_TOKEN. What is sent is not encrypted: put a proxy that speaks HTTPS before it.
+The loopback address needs no token; any other address does: --token-file FILE, or $AUMER_TOKEN.
+Traffic is not encrypted: use an HTTPS proxy.
 
 Videos of faces are personal data. Uploads are removed --keep-uploads hours after their job has
 ended, jobs and results after --keep-results hours; --purge removes all at once, and ends.
 
 exit codes:
-    0  ended by Ctrl-C or SIGTERM; jobs that were at work are begun again by the next one
+    0  ended by Ctrl-C or SIGTERM; the next start runs interrupted jobs again
     2  an option, the folder, or the address cannot be used
 """
 
@@ -37,8 +37,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "serve",
         parents=[common],
-        help="spot in videos that come over HTTP",
-        description="Takes videos over HTTP, spots in each, and keeps the results for a while.",
+        help="run an HTTP service that spots in uploaded videos",
+        description="Accepts videos over HTTP, spots in each, and stores the results for some "
+        "time.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -123,8 +124,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         for one in retention(limits, service.folder):
             console.note(f"keeps {one['what']}: in {one['where']}, {one['how_long']}")
         console.note("Ctrl-C ends it")
-        # The server hands the interrupt on once it has ended; here it is how one leaves. SIGTERM,
-        # which it hands on too, must not end us before the jobs are in order.
+        # The server raises the interrupt again after it has ended, which is the normal way to stop.
+        # SIGTERM, which it also raises again, must not end this process before the jobs are saved.
         if sys.platform != "win32":
             signal.signal(signal.SIGTERM, lambda *_: None)
         with contextlib.suppress(KeyboardInterrupt):
@@ -145,10 +146,10 @@ def _folder(given: str | None) -> Path:
 
 
 def _token(path: str | None, host: str) -> str | None:
-    """The token to ask for; None where there is to be none.
+    """The required token; None for no token.
 
     Raises:
-        UsageError: it cannot be read, is too short, or is needed and there is none.
+        UsageError: it cannot be read, is too short, or is required but missing.
     """
     token = os.environ.get("AUMER_TOKEN") or None
     if path is not None:

@@ -31,7 +31,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "simulate",
         help="make features or videos whose expressions are known exactly",
-        description="Makes data whose every onset, apex and offset is known: durations, action "
+        description="Makes data whose onsets, apexes and offsets are known. Durations, action "
         "units and rates follow CAS(ME)^2 and SAMM-LV, or a table is replayed.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
@@ -48,12 +48,14 @@ def add_demo_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description="Films a simulated face for 20 seconds, spots in the film, prints truth beside "
         "prediction, and writes film, tables and timeline.",
     )
-    demo.add_argument("--seed", type=seed, default=0, help="draws the performance (default: 0)")
+    demo.add_argument(
+        "--seed", type=seed, default=0, help="seed of the random performance (default: 0)"
+    )
     demo.add_argument("-o", "--output", metavar="DIR", help="folder (default: ./aumer-demo)")
     demo.add_argument(
         "--open",
         action="store_true",
-        help="look at film, truth and what was found in the browser: `aumer view`",
+        help="show film, truth and result in the browser, with `aumer view`",
     )
     demo.add_argument("--overwrite", action="store_true", help="replace files that exist")
     demo.set_defaults(run=_demo, parser=demo)
@@ -67,7 +69,7 @@ def _add_features(actions: Any, common: argparse.ArgumentParser) -> None:
         description="Writes simulated ROI motion (T, 12, 2) and truth.csv into a folder. Prints "
         "the number of videos and expressions.",
     )
-    parser.add_argument("folder", metavar="DIR", help="where to write; made if it is missing")
+    parser.add_argument("folder", metavar="DIR", help="output folder; made if missing")
     parser.add_argument("--subjects", type=whole, default=10, help="default: 10")
     parser.add_argument("--videos", type=whole, default=1, help="of each subject; default: 1")
     parser.add_argument("--minutes", type=POSITIVE, default=3.0, help="of each video; default: 3")
@@ -77,7 +79,7 @@ def _add_features(actions: Any, common: argparse.ArgumentParser) -> None:
         "--nuisance",
         action="append",
         metavar="NAME",
-        help="only this nuisance (repeatable); 'none' for expressions alone; default: all",
+        help="only this disturbance (repeatable); 'none' for expressions only; default: all",
     )
     _add_timeline(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -114,9 +116,7 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
         help="films of a data set (OUT without suffix), or of each recording; default: 1",
     )
     parser.add_argument("--codec", help="mp4v, MJPG or FFV1 (default: what the container holds)")
-    parser.add_argument(
-        "--no-nuisance", action="store_true", help="nothing moves but the expressions"
-    )
+    parser.add_argument("--no-nuisance", action="store_true", help="only the expressions move")
     parser.add_argument(
         "--neutral",
         action="append",
@@ -125,14 +125,18 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
         "folder of frames; repeatable for a data set, where each is a subject",
     )
     parser.add_argument(
-        "--from", type=SECONDS, dest="start", metavar="S", help="where a recording becomes neutral"
+        "--from",
+        type=SECONDS,
+        dest="start",
+        metavar="S",
+        help="begin of the neutral part of a recording, in seconds",
     )
     parser.add_argument(
         "--to",
         type=SECONDS,
         dest="stop",
         metavar="S",
-        help="where it ceases to be; default: its end",
+        help="end of the neutral part, in seconds; default: end of the recording",
     )
     parser.add_argument(
         "--amplitude",
@@ -161,18 +165,23 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_timeline(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=seed, default=0, help="draws everything (default: 0)")
     parser.add_argument(
-        "--rate", type=POSITIVE, metavar="N", help="expressions a minute (default: the data sets')"
+        "--seed", type=seed, default=0, help="seed of all random numbers (default: 0)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=POSITIVE,
+        metavar="N",
+        help="expressions per minute (default: as in the data sets)",
     )
     parser.add_argument(
         "--table",
         metavar="CSV",
         help="replay its expressions: columns video_name, start_frame, apex_frame, end_frame, "
-        "type_idx (1 macro, 2 micro), au; drawing options then say nothing",
+        "type_idx (1 macro, 2 micro), au; options for random draws are ignored then",
     )
     parser.add_argument(
-        "--table-fps", type=POSITIVE, metavar="N", help="frames a second that the table counts in"
+        "--table-fps", type=POSITIVE, metavar="N", help="frame rate of the table's frame numbers"
     )
     parser.add_argument(
         "--lengths", metavar="CSV", help="with --table: frames of each video (video, n_frames)"
@@ -180,7 +189,7 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
 
 
 def _replayed(args: argparse.Namespace) -> dict[str, Timeline] | None:
-    """The table's performances by video, or `None` where they are to be drawn."""
+    """The table's performances by video, or `None` if they are drawn randomly."""
     if args.table is None:
         if args.table_fps is not None or args.lengths is not None:
             raise UsageError("--table-fps and --lengths go with --table")
@@ -277,7 +286,7 @@ def _video(args: argparse.Namespace, console: Console) -> int:
 
 
 def _refuse(args: argparse.Namespace, why: str, *names: str) -> None:
-    """Complain of options that were given and say nothing here."""
+    """Raise an error for given options that have no effect here."""
     shown = {"start": "--from", "stop": "--to"}
     given = [
         shown.get(name, f"--{name.replace('_', '-')}")
@@ -327,7 +336,7 @@ def _demo(args: argparse.Namespace, console: Console) -> int:
 
 
 def _show(film: Path, console: Console) -> int:
-    """The demo's film, with what was found and what is true, on the page of `aumer view`."""
+    """Show the demo's film, result and truth on the page of `aumer view`."""
     from aumer.cache import default_folder
     from aumer.cli.view import serve
     from aumer.view.shown import gather

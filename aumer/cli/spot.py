@@ -21,14 +21,14 @@ from aumer.cli.batch import (
 )
 from aumer.cli.console import Console
 from aumer.cli.options import (
+    SPOTTER,
     add_abstain,
     add_device,
     add_measuring,
-    add_sensitivity,
+    add_spotter,
     cache_folder,
     check_range,
     read_settings,
-    real,
 )
 from aumer.errors import EXIT_INTERRUPTED, AumerError, UsageError
 from aumer.foreign import shown
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from aumer.results import SpotResult
     from aumer.workers import Workers
 
-#: That of stdout alone, of `aumer.cli.outputs`, which the help must not import.
+#: The format for stdout only, from `aumer.cli.outputs`, which help must not import.
 _TABLE = "table"
 
 _EPILOG = f"""\
@@ -51,32 +51,32 @@ outputs:
   (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
     -o out.json|.csv|.png|.eaf|...    one video; `aumer convert --help` lists all formats
     -o all.csv                        several videos: the expressions of all; and all.inputs.csv:
-                                      what became of each, failures and empty ones too
+                                      the outcome of each, including failed and empty ones
     -o FOLDER                         NAME.json for each video; --format csv, html, ... (repeatable)
                                       chooses other formats. The folder must exist; inputs of
                                       one name in several folders keep these folders below it.
                                       With html, index.html leads to the pages of all
     -o out.html                       a page that can be mailed: faces, curves, quality, settings
     -o -                              stdout as well
-  With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; the
-  one table of several videos holds all, its column `face` saying whose. Files of more faces that an
-  earlier run has left are named on stderr, and stay.
+  With --face all each face has its own file: out.json becomes out-face1.json, out-face2.json, ...;
+  the table of several videos holds all faces, numbered in the column `face`. Files of further faces
+  from an earlier run are named on stderr, and stay.
 
 manifest:
-  --manifest TABLE lists videos in a column `file` (relative to the table's folder), one a row, and
-  may say `start`, `end` (seconds), `fps` and `face` of each; a file may stand in several rows. All
-  columns are carried into the results. With `subject` or `condition` among them (--by names
-  others), totals are told by these: expressions a minute of measured time and their durations; at
-  the end of the table on stdout, in all.totals.csv beside all.csv, and in index.html.
+  --manifest TABLE lists videos in a column `file` (relative to the table's folder), one per row,
+  with optional columns `start`, `end` (seconds), `fps` and `face`; a file may occur in several
+  rows. All columns are copied to the results. If `subject` or `condition` is among them (--by names
+  others), totals are grouped by these: expressions per minute of measured time and their durations;
+  after the table on stdout, in all.totals.csv beside all.csv, and in index.html.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set rules.min_s=0.2` takes a value as TOML writes it; a text needs no quotes.
+  `--set rules.min_s=0.2` takes a TOML value; a string needs no quotes.
   `aumer config show` prints all settings and where each comes from.
-  --sensitivity moves the threshold, by how often a minute something is then spotted in a face at
-  rest: low .1, normal .2, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; on simulated
-  faces with all their blinks, swallows and turns. --model network takes none: nobody measured it.
-  It wins over --set rules.sensitivity.
+  --sensitivity sets the threshold by the false alarms per minute in a face at rest: low .1,
+  normal .2, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; measured on simulated faces that
+  blink, swallow and turn. --model network has none, as it was not measured. It overrides
+  --set rules.sensitivity.
 
 exit codes:
     0  done, also if no expression was found
@@ -98,29 +98,36 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     scope = "of stdout (table, json, csv) and of the files in a folder (all but table)"
     add_batch(parser, formats, scope, several="*")
     add = parser.add_argument
-    add("--manifest", metavar="TABLE", help="videos, and what is known of them, from a table")
+    add("--manifest", metavar="TABLE", help="a table of videos with further columns")
     add(
         "--by",
         action="append",
         metavar="COLUMN",
-        help="column of the manifest that parts the totals (repeatable)",
+        help="column of the manifest by which totals are grouped (repeatable)",
     )
     add(
         "--resume",
         action="store_true",
-        help="leave out videos whose files in the folder of -o are of this very run",
+        help="skip videos whose results in the folder of -o were made by the same run",
     )
-    add("--no-faces", action="store_true", help="pictures and pages without any face")
-    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
-    add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
-    add("--classify", action="store_true", help="label every expression: a second pass over it")
+    add("--no-faces", action="store_true", help="leave faces out of pictures and pages")
+    add_spotter(parser)
+    add(
+        "--classify",
+        action="store_true",
+        help="label each expression; reads its frames a second time",
+    )
     add(
         "--recognizer",
         metavar="NAME",
-        help="what labels: a file of weights of `aumer train`, or the name of one that ships, "
+        help="recognizer: a file of weights of `aumer train`, or the name of one that ships, "
         "graph (default) or graph-motion (implies --classify)",
     )
-    add("--aus", action="store_true", help="read the action units of each: a second pass over it")
+    add(
+        "--aus",
+        action="store_true",
+        help="read the action units of each expression; reads its frames a second time",
+    )
     add(
         "--au-reader",
         dest="au_reader",
@@ -129,14 +136,6 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add_device(parser)
     add_abstain(parser)
-    add_sensitivity(parser)
-    add(
-        "--micro-max",
-        type=real("a number of seconds above 0", lambda x: x > 0),
-        dest="micro_max_s",
-        metavar="SECONDS",
-        help="longest micro-expression, whatever spotted it (default: as the spotter says)",
-    )
     add_measuring(parser)
 
 
@@ -144,7 +143,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Check everything that can be checked, then spot in one video after the other."""
+    """Check all arguments, then spot in the videos in turn."""
     check_range(args)
     workers = cluster_of(args, console)
     inputs = _inputs(args, console)
@@ -164,7 +163,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 class _Run:
-    """The videos of one command line, all of it checked."""
+    """One run of the command, with checked arguments."""
 
     def __init__(
         self,
@@ -180,7 +179,7 @@ class _Run:
         self._workers, self._mirror, self._settings, self._by = workers, mirror, settings, by
 
     def go(self, recognizer: str | None, aus: str | bool) -> int:
-        """Spot in all; the exit code."""
+        """Spot in all videos; returns the exit code."""
         from aumer.cli.outputs import Outputs, plan
         from aumer.pipeline import Spotter
 
@@ -195,11 +194,11 @@ class _Run:
             units=bool(aus),
             resume=args.resume,
         )
-        # Of a cluster each worker keeps its own, or all share the folder that was asked for.
+        # Each worker of a cluster has its own cache, or all share the requested folder.
         self._cache = None if self._workers else cache_folder(args)
-        options = options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s")
+        options = options_given(args, *SPOTTER)
         self._options = {**options, "recognizer": recognizer, "aus": aus}
-        # A manifest may ask for another face of some videos: what follows it has another tracker.
+        # A manifest may request another face for some videos, which needs another tracker.
         self._spotters = {
             face: Spotter(settings=self._settings, face=face, **self._options)
             for face in dict.fromkeys(given.face for given in inputs)
@@ -213,6 +212,8 @@ class _Run:
             by=self._by,
             mirror=self._mirror,
         )
+        if self._workers:
+            self._workers.check()
         batch = VideoBatch(
             inputs,
             self._work,
@@ -233,7 +234,7 @@ class _Run:
         return batch.summarize()
 
     def _kept(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
-        """What an earlier run has left of an input, a file of this machine."""
+        """The results of an earlier run for an input, a local file."""
         spotter, part = self._spotters[given.face], _part(self._args, given)
 
         def fits(stored: SpotResult) -> bool:
@@ -258,10 +259,10 @@ class _Run:
         made = tuple(replace(one, about=dict(given.about)) for one in found)
         if given is self._inputs[number]:
             return made
-        return tuple(replace(one, source=None) for one in made)  # it is removed soon
+        return tuple(replace(one, source=None) for one in made)  # the local copy is removed soon
 
     def _elsewhere(self) -> Iterator[tuple[int, Outcome[SpotResult]]]:
-        """What workers make of the inputs, and what is kept of an earlier run."""
+        """Outcomes of the inputs from workers, and results kept from an earlier run."""
         from aumer.cli.away import (
             RETRIES,
             How,
@@ -317,7 +318,7 @@ class _Run:
 
 
 def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
-    """The videos of the command line, or of the manifest."""
+    """The videos of the command line or the manifest."""
     from aumer.cli.inputs import check_input, parse_inputs
 
     if args.manifest is None:
@@ -350,7 +351,7 @@ def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
 
 
 def _groups(args: argparse.Namespace, inputs: tuple[Input, ...]) -> tuple[str, ...]:
-    """The columns that part the totals."""
+    """The columns that group totals."""
     columns = list(dict.fromkeys(name for given in inputs for name, _ in given.about))
     if args.by is None:
         return tuple(name for name in columns if name.casefold() in ("subject", "condition"))
@@ -374,7 +375,7 @@ def _pairs(part: _Part) -> tuple[tuple[str, float | None], ...]:
 
 
 def _part(args: argparse.Namespace, given: Input) -> _Part:
-    """Which part of a video is read, and at which rate: a manifest's word comes first."""
+    """The part and frame rate of a video; values of a manifest take precedence."""
     return _Part(
         start=args.start if given.start is None else given.start,
         end=args.end if given.end is None else given.end,

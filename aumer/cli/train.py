@@ -1,4 +1,4 @@
-"""`aumer train`: weights of a network, a recognizer or an AU reader from annotated videos."""
+"""`aumer train`: trains a network, a recognizer or an AU reader on annotated videos."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CONFIG is a TOML file; paths in it are relative to its folder:
     [train]                     # any key of the preset
     epochs = 60
 
-To learn from more: augment_neutral = ["me.mp4"] above [data], or --augment-neutral, plays known
-expressions into recordings of neutral faces, each a subject of its own; [augment] has films = 4 of
+For more training data, augment_neutral = ["me.mp4"] above [data], or --augment-neutral, plays known
+expressions into recordings of neutral faces, each a separate subject; [augment] has films = 4 of
 each, seconds = 30, rate_per_min = 12, strength = 1, held = 0.2 (share of the micro-expressions that
-begin while a macro-expression is held). Nobody whom the network is tested on may be among them.
+begin while a macro-expression is held). They must not show anybody on whom the network is tested.
 
 A recognizer names the expressions of clips. Any of those that `aumer bench list` prints is trained:
 
@@ -50,17 +50,16 @@ A recognizer names the expressions of clips. Any of those that `aumer bench list
     learning = { epochs = 60 }
     inputs = { size = 96 }
 
-classes are words of the table, whatever their case, in the order in which their probabilities are
-given; other clips are left out, and a note says so. The three of MEGC 2019 are made of the coders'
-words (disgust, anger, ... are negative). A set may be given by name: "megc" (three), "casme2" and
-"samm" (five), "seven" (happiness, anger, contempt, disgust, fear, sadness, surprise). Without
-classes all words of the table are. The weights keep classes, card, and how their input is made of a
-film.
+classes are labels in the table, in any case, in the order of the probabilities; other clips are
+left out, and a note says so. The three of MEGC 2019 combine the coders' words (disgust, anger, ...
+are negative). A set may be given by name: "megc" (three), "casme2" and "samm" (five), "seven"
+(happiness, anger, contempt, disgust, fear, sadness, surprise). The default is all labels in the
+table. The weights contain classes, card, and how their input is made from a video.
 
 Then: aumer classify CLIP --recognizer runs/names/model.safetensors
       aumer spot VIDEO --recognizer runs/names/model.safetensors
 
-An AU reader says which action units act. The table has a column au, as coders write them (4+L7):
+An AU reader says which action units act. The table has a column au in coders' notation (4+L7):
 
     output = "runs/units"
     task = "action-units"
@@ -77,11 +76,11 @@ An AU reader says which action units act. The table has a column au, as coders w
 Then: aumer classify CLIP --au-reader runs/units/model.safetensors
       aumer spot VIDEO --au-reader runs/units/model.safetensors
 
-The folder gets model.safetensors (`aumer models show` prints its card), log.jsonl and loss.png (of
-what is trained by epochs). A run that is interrupted, or killed
-(SIGTERM and SIGKILL end it at once: exit codes 143, 137), goes on where it was when the same
-command is given again; on a CPU its weights are those of an unbroken run.
-By several processes, each with its share of every batch (and its GPU, with --device cuda):
+The folder gets model.safetensors (`aumer models show` prints its card) and, for training by epochs,
+log.jsonl and loss.png. A run that was interrupted, or killed (SIGTERM and SIGKILL end it at once:
+exit codes 143, 137), continues where it stopped when the same command is given again; on a CPU the
+weights equal those of an unbroken run.
+With several processes, each with its share of every batch (and its GPU, with --device cuda):
 torchrun --nproc-per-node 2 -m aumer train CONFIG
 Then: aumer spot VIDEO --model runs/mine/model.safetensors
 """
@@ -93,8 +92,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "train",
         parents=[common],
         help="train a spotting network, a recognizer or an AU reader on annotated videos",
-        description="Trains a spotting network, a recognizer of clips, or a reader of action "
-        "units, and prints the path of its weights.",
+        description="Trains a spotting network, a recognizer or an AU reader, and prints the path "
+        "of its weights.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,7 +101,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add("config", metavar="CONFIG", help="TOML file, see below")
     add("-o", "--output", metavar="DIR", help="folder for the weights, instead of the file's")
     add("--seed", type=seed, metavar="N", help="instead of the file's")
-    add("--device", metavar="NAME", help="as torch names it, instead of the file's")
+    add("--device", metavar="NAME", help="a torch device, instead of the file's")
     add(
         "--augment-neutral",
         nargs="+",
@@ -123,7 +122,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Train, and print where the weights are."""
+    """Train, and print the path of the weights."""
     import aumer
     from aumer.learning.machine import is_first
     from aumer.training.clip_run import ClipRun, task_of_file
@@ -167,7 +166,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 class _Epochs:
-    """Shows how far training is and how long it will take."""
+    """Shows progress and remaining time of training."""
 
     def __init__(self, console: Console, epochs: int, loss: str) -> None:
         self._console, self._epochs, self._loss = console, epochs, loss

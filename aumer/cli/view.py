@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _EPILOG = """\
 INPUT is a video (or, with --fps, a folder of images), a result of `aumer spot` (.json), or
 annotations (.annotations, .eaf, ...). Give several to see them together: two coders' files of one
-video are compared. Of a video, NAME.json and coders' annotations beside it are shown, too; where
-there is no result, it is spotted now, and its motion kept for the next time.
+video are compared. With a video, NAME.json and coders' annotations beside it are shown, too;
+without a result, expressions are spotted now, and the motion is stored for the next time.
 
-A page of its own opens in the browser; nothing leaves this machine, and only the address that is
-printed gets in. What is corrected there is saved as VIDEO.CODER.annotations beside the video, never
-over a result. `aumer train` and `aumer bench` take that file, `aumer convert` gives it to ELAN, and
-`aumer agreement` compares two. Press ? on the page for the keys. Ctrl-C ends it.
+A page opens in the browser; no data leave this machine, and the page can only be reached by the
+printed address. Corrections are saved as VIDEO.CODER.annotations beside the video; results are
+never changed. `aumer train` and `aumer bench` read that file, `aumer convert` converts it for ELAN,
+and `aumer agreement` compares two. Press ? on the page for the keys. Ctrl-C ends it.
 """
 
 
@@ -43,15 +43,15 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "view",
         parents=[common],
         help="look at results beside the video, and correct them, in the browser",
-        description="Shows videos with face, curves and intervals, moving together, and lets them "
-        "be corrected.",
+        description="Shows videos with synchronized faces, curves and intervals in the browser, "
+        "and lets you correct the intervals.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="video, result or annotations")
-    add("--no-browser", action="store_true", help="print the address, and open nothing")
-    add("--no-spot", action="store_true", help="show a video without a result as it is")
+    add("--no-browser", action="store_true", help="print the address without opening a browser")
+    add("--no-spot", action="store_true", help="do not spot in videos without a result")
     add("--model", metavar="NAME", help="spotter for a video without a result, as of `aumer spot`")
     add_sensitivity(parser)
     add_fps(parser)
@@ -80,9 +80,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None:
-    """Show videos on the page until Ctrl-C, and close them."""
+    """Show videos on the page until Ctrl-C, then close them."""
     for one in shown:
-        one.data()  # so that the page has not to wait for it
+        one.data()  # so that the page need not wait
 
     from aumer.view.server import Site
 
@@ -92,9 +92,9 @@ def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None
     if browser:
         import webbrowser
 
-        # Some browsers come back only when they end.
+        # Starting some browsers blocks until they end.
         threading.Thread(target=webbrowser.open, args=(site.opening,), daemon=True).start()
-    # The server hands the interrupt on once it has ended; here it is how one leaves.
+    # The server raises the interrupt again after it has ended, which is the normal way to stop.
     with contextlib.suppress(KeyboardInterrupt):
         site.run()
     for one in shown:
@@ -114,7 +114,7 @@ def _spot(
             found = spotter.each_face(
                 one.path, fps=args.fps, cache=cache, progress=console.progress
             )
-    except NoFaceError as error:  # there is a video to be looked at all the same
+    except NoFaceError as error:  # the video can be shown without a result
         console.finish()
         console.note(f"{one.name} is shown without a result: {console.message(error)}")
         return

@@ -1,4 +1,4 @@
-"""How far two coders of one video agree: frame by frame, interval by interval, and about onsets."""
+"""Agreement of two coders of one video: by frame, by interval, and of onsets and offsets."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from aumer.evaluation.matching import match
 from aumer.types import KINDS, Counts, IntArray, Interval, Kind, TimeArray
 
-#: An interval of a kind, as a coder set it.
+#: An annotated interval with its kind.
 Coded = tuple[Kind, Interval]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one kind, or of both together.
+    """Agreement for one kind, or for both together.
 
     Attributes:
-        kappa: Cohen's kappa over the video's frames: 1 is full agreement, 0 what chance gives.
-            None where chance alone would agree fully: both leave all frames empty.
-        frames: share of the frames about which they agree.
-        counts: intervals of both (`tp`), of the second alone (`fp`), of the first alone (`fn`),
-            matched one to one; of both kinds together only where the kind is the same.
-        onset_s, offset_s: second less first of every matched pair, in seconds.
+        kappa: Cohen's kappa over the video's frames: 1 is full agreement, 0 is chance level. None
+            if chance agreement is complete: both coders leave all frames empty.
+        frames: share of frames with equal labels.
+        counts: intervals of both coders (`tp`), only of the second (`fp`), only of the first
+            (`fn`), matched one-to-one and, for both kinds together, only if the kind is equal.
+        onset_s, offset_s: second minus first of every matched pair, in seconds.
     """
 
     kappa: float | None
@@ -35,8 +35,7 @@ class Agreement:
     offset_s: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, with f1, and of the differences the mean, the mean of what they are without
-        their sign, and the largest."""
+        """Plain values, with F1, and the mean, mean absolute and largest difference."""
         return {
             "kappa": self.kappa,
             "frames": self.frames,
@@ -49,20 +48,20 @@ class Agreement:
 def agreement(
     first: Sequence[Coded], second: Sequence[Coded], times: TimeArray, *, iou: float = 0.5
 ) -> dict[str, Agreement]:
-    """Two coders' intervals of one video compared.
+    """Compare two coders' intervals in one video.
 
-    A frame is micro, macro or neither; one that is in intervals of both kinds is micro, since it is
-    the rarer and lies within the other. Which coder is the first changes signs alone.
+    A frame is micro, macro or neither; a frame in intervals of both kinds is micro, the rarer kind.
+    Exchanging the coders only changes signs.
 
     Args:
         times: (T,) seconds of the video's frames.
-        iou: the overlap that makes a pair.
+        iou: least intersection over union of a pair.
 
     Returns:
         ``all``, ``micro`` and ``macro``.
 
     Raises:
-        ValueError: an interval beyond the frames, no frame, or `iou` is not in (0, 1].
+        ValueError: an interval outside the frames, no frames, or `iou` not in (0, 1].
     """
     if not len(times):
         raise ValueError("agreement needs a video with frames")
@@ -77,7 +76,7 @@ def agreement(
             matched = _pairs(a, b, iou)
             counts += Counts(len(matched), len(b) - len(matched), len(a) - len(matched))
             pairs += matched
-        # Of one kind: is a frame of this kind or not?
+        # For one kind: whether a frame is of this kind.
         labels = coded if name == "all" else [(c == 1 + KINDS.index(kinds[0])) for c in coded]
         same, kappa = _kappa(*(np.asarray(one, np.int64) for one in labels))
         found[name] = Agreement(
@@ -93,8 +92,9 @@ def agreement(
 def _pairs(
     a: Sequence[Interval], b: Sequence[Interval], iou: float
 ) -> list[tuple[Interval, Interval]]:
-    """Of both, matched one to one. Of several equally good matchings the same one is taken,
-    whichever coder is the first."""
+    """Intervals matched one-to-one. Among equally good matchings the choice does not depend on the
+    order of the coders.
+    """
     one, other = (sorted(side, key=_place) for side in (a, b))
     if list(map(_place, one)) > list(map(_place, other)):
         return [(x, y) for y, x in _pairs(other, one, iou)]
@@ -107,7 +107,7 @@ def _place(interval: Interval) -> tuple[int, int]:
 
 def _frames(coded: Sequence[Coded], count: int) -> IntArray:
     labels = np.zeros(count, np.int64)
-    for kind in reversed(KINDS):  # micro last, and over the other
+    for kind in reversed(KINDS):  # micro last, overwriting macro
         for one, interval in coded:
             if one == kind:
                 labels[interval.onset : interval.offset + 1] = 1 + KINDS.index(kind)
@@ -115,7 +115,7 @@ def _frames(coded: Sequence[Coded], count: int) -> IntArray:
 
 
 def _kappa(a: IntArray, b: IntArray) -> tuple[float, float | None]:
-    """Share of equal labels, and how far it is above chance."""
+    """Share of equal labels, and Cohen's kappa."""
     same = float((a == b).mean())
     chance = sum(float((a == k).mean() * (b == k).mean()) for k in range(len(KINDS) + 1))
     return same, None if chance > 1 - 1e-12 else (same - chance) / (1 - chance)

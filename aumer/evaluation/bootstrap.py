@@ -1,7 +1,7 @@
-"""How far a score may be off: resampling of subjects.
+"""Bootstrap intervals by resampling subjects.
 
-Videos of one subject are alike, so subjects, not expressions, are drawn. All replicates come from
-one matrix of draws, (replicates, subjects), times counts by subject.
+Videos of one subject are similar, so subjects are drawn, not expressions. All replicates are one
+matrix of draws, (replicates, subjects), times counts by subject.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its percentile interval at `level`."""
+    """A value and its percentile interval at `level`."""
 
     value: float
     low: float
@@ -39,19 +39,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """First minus second method on the same draws of subjects.
+    """First minus second method, on the same draws of subjects.
 
     Attributes:
-        p: two-sided, at most 1: twice the smaller share of replicates on either side of 0, the
-            observed difference counted as one more on both, so that it is never 0.
+        p: two-sided, at most 1: twice the smaller share of replicates on either side of 0, with the
+            observed difference added to both sides, so that it is never 0.
     """
 
     p: float
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected for their number (Holm, 1979), in the order given: the share of studies
-    like this in which any of them would be so small by chance is no more than the smallest."""
+    """p-values corrected for multiple tests (Holm, 1979), in the order given. This controls the
+    family-wise error rate.
+    """
     order = sorted(range(len(p)), key=lambda k: p[k])
     found, least = [0.0] * len(p), 0.0
     for rank, k in enumerate(order):
@@ -61,7 +62,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def draws(subjects: int, replicates: int, seed: int) -> Integers:
-    """(replicates, subjects): how often each subject is in each resample of as many subjects.
+    """(replicates, subjects): how often each subject occurs in each resample of the same size.
 
     Raises:
         UsageError: fewer than two subjects or than one replicate, or a negative seed.
@@ -86,8 +87,8 @@ def interval(
     """The score of all subjects and its interval.
 
     Args:
-        counts: (subjects, ...) integer counts that add over subjects.
-        score: from (N, ...) summed counts to (N,) scores.
+        counts: (subjects, ...) integer counts, summed over subjects.
+        score: function of (N, ...) summed counts, returns (N,) scores.
 
     Raises:
         UsageError: as for `draws`, or `level` is not between 0 and 1.

@@ -1,8 +1,8 @@
-"""Whether probabilities mean what they say, and what abstaining from unsure answers buys.
+"""Calibration of probabilities, and accuracy with abstention.
 
-Of clips that got their class with probability p, a share of p should be right. The expected
-calibration error (Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017) is the mean over
-clips of how far the two lie apart, bin by bin.
+Of clips classified with probability p, a share of p should be correct. The expected calibration
+error (Naeini, Cooper and Hauskrecht, AAAI 2015; Guo et al., ICML 2017) is the difference of the two
+by bin, averaged over clips.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from aumer.types import IntArray
 
 Floats = npt.NDArray[np.float64]
 
-#: Equal bins of the probability.
+#: Number of equal bins of the probability.
 BINS = 10
-#: Probabilities below which answers are withheld, as tables show them.
+#: Thresholds of abstention shown in tables.
 THRESHOLDS = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How right answers are, by how sure they are.
+    """Accuracy by confidence.
 
     Shapes:
-        edges (B + 1,); counts (B,) int64; confidence, accuracy (B,): means of each bin's answers,
-        NaN where it has none.
+        edges (B + 1,); counts (B,) int64; confidence, accuracy (B,): means of the answers in each
+        bin, NaN if it is empty.
 
     Attributes:
         error: expected calibration error, in [0, 1].
-        low, high: its 95 % percentile interval over resampled subjects; NaN of one subject. Chance
-            alone makes it more than 0, the more so the fewer clips there are.
+        low, high: its 95 % percentile interval over resampled subjects; NaN for one subject. Random
+            variation alone makes the error positive, the more the fewer clips there are.
     """
 
     edges: Floats
@@ -61,20 +61,20 @@ def reliability(
     replicates: int = 2000,
     seed: int = 0,
 ) -> Reliability:
-    """The reliability curve of answers.
+    """The reliability curve.
 
     Args:
-        confidence: (N,) probability of the class that was answered.
-        right: (N,) whether it is the true one.
-        subjects: (N,) whose each clip is: they are what is resampled.
+        confidence: (N,) probability of the predicted class.
+        right: (N,) whether the prediction is correct.
+        subjects: (N,) subject of each clip, the unit of resampling.
 
     Raises:
-        UsageError: there is no answer, the three differ in length, or a probability is none.
+        UsageError: no answers, different lengths, or a value outside [0, 1].
     """
     p, hit = np.asarray(confidence, np.float64), np.asarray(right, np.float64)
     _check(p, hit, subjects)
     edges = np.linspace(0, 1, bins + 1)
-    into = np.clip(np.ceil(p * bins).astype(int) - 1, 0, bins - 1)  # 0.5 is within (.4, .5]
+    into = np.clip(np.ceil(p * bins).astype(int) - 1, 0, bins - 1)  # bins are (.4, .5]
     order = {name: k for k, name in enumerate(dict.fromkeys(subjects))}
     whose = np.array([order[name] for name in subjects])
     sums = np.zeros((3, len(order), bins))
@@ -100,11 +100,11 @@ def reliability(
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """What is left where answers less probable than a threshold are withheld.
+    """Coverage and accuracy if answers below a threshold are withheld.
 
     Shapes:
-        thresholds, coverage, accuracy (K,): the share of clips that keep their answer, and the
-        share of these that is right (NaN where none is kept).
+        thresholds, coverage, accuracy (K,): the share of clips with an answer, and the share of
+        correct ones among these (NaN if there are none).
     """
 
     thresholds: Floats
@@ -117,11 +117,11 @@ def coverage(
     right: Sequence[bool],
     thresholds: Sequence[float] | None = None,
 ) -> Coverage:
-    """Coverage against accuracy.
+    """The curve of coverage and accuracy.
 
     Args:
-        confidence, right: as of `reliability`.
-        thresholds: by default every one that changes something, from the lowest to the highest.
+        confidence, right: as in `reliability`.
+        thresholds: by default all that make a difference, ascending.
 
     Raises:
         UsageError: as `reliability`.
@@ -141,5 +141,5 @@ def _check(p: Floats, hit: Floats, others: Sequence[object]) -> None:
             "probabilities, hits and subjects must be equally many, and one or more; found "
             f"{len(p)}, {len(hit)} and {len(others)}"
         )
-    if not ((p >= 0) & (p <= 1 + 1e-6)).all():  # NaN is neither
+    if not ((p >= 0) & (p <= 1 + 1e-6)).all():  # also refuses NaN
         raise UsageError("a probability lies outside 0 to 1")

@@ -1,8 +1,8 @@
-"""What an evaluator of spotted expressions takes and gives.
+"""The interface of evaluators of spotted expressions.
 
 An evaluator ("evaluator" in the registry) is a function of rows, ``f(predictions, truths, videos)
--> Report``. `legacy.Legacy` makes one of the rules that published ones are made of; any other
-function that returns a `Report` will do.
+-> Report``. `legacy.Legacy` builds one from the rules of published evaluators; any other function
+that returns a `Report` works, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.types import Kind
 
-#: Rows of a table of scores: macro first, as papers print them.
+#: Rows of a table of scores, macro first as in papers.
 ROWS: tuple[tuple[str, Kind | None], ...] = (
     ("macro", "macro"),
     ("micro", "micro"),
@@ -22,12 +22,12 @@ ROWS: tuple[tuple[str, Kind | None], ...] = (
 )
 
 
-#: Instead of a figure that divides nothing by nothing, in tables.
+#: Shown in tables instead of 0 / 0.
 UNDEFINED = "undefined"
 
 
 class Tallied(Protocol):
-    """Counts that add over videos, and what follows from them: `types.Counts`, for instance."""
+    """Counts that can be summed over videos, such as `types.Counts`."""
 
     @property
     def tp(self) -> int: ...
@@ -44,7 +44,7 @@ class Tallied(Protocol):
 
 
 def ratios(counts: Tallied) -> tuple[float | None, float | None, float | None]:
-    """Precision, recall and F1; `None` where nothing was predicted, or was there, or neither."""
+    """Precision, recall and F1; `None` for a division by 0."""
     tp, fp, fn = counts.tp, counts.fp, counts.fn
     return (
         counts.precision if tp + fp else None,
@@ -54,7 +54,7 @@ def ratios(counts: Tallied) -> tuple[float | None, float | None, float | None]:
 
 
 class Report(ABC):
-    """What an evaluator makes of the rows.
+    """Base class of the results of evaluators.
 
     Example:
         >>> from aumer.evaluation.rows import PredictedInterval, Truth
@@ -69,23 +69,23 @@ class Report(ABC):
         """The counts of one kind, or of both (overall)."""
 
     def f1(self, kind: Kind | None = None) -> float:
-        """As the evaluator divides."""
+        """F1 by the evaluator's definition."""
         return self.counts(kind).f1
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them.
+        """Plain values for JSON.
 
-        "evaluator" is its name, "settings" its rules by name, and "scores" has for "macro", "micro"
-        and "overall" the numbers tp, fp, fn, f1, truths and predictions.
+        "evaluator" is the name, "settings" are the rules by name, and "scores" holds tp, fp, fn,
+        f1, truths and predictions for "macro", "micro" and "overall".
         """
 
     def left_out(self, kind: Kind | None = None) -> str:
-        """In words, the rows of one kind or of both that its rules leave out; or "nothing"."""
+        """In words, the rows of one kind or of both that the rules exclude; or "nothing"."""
         return "nothing"
 
     def to_markdown(self) -> str:
-        """The score table with the rules under it."""
+        """The table of scores, followed by the rules."""
         lines = [
             "| | TP | FP | FN | precision | recall | F1 | left out |",
             "|---|---|---|---|---|---|---|---|",

@@ -1,8 +1,8 @@
-"""What published evaluators make of the same predictions.
+"""Published evaluators, for comparison with aumer's on the same predictions.
 
-Each is a set of named rules on the rows that ours takes, so that a published number can be seen for
-what it is. None of them is a recommendation: some count one expression twice, some leave false
-positives or misses out, so TP + FP need not be the number of predictions.
+Each is a set of named rules, so that published numbers can be compared. None is recommended: some
+count an expression twice or ignore false positives or misses, so TP + FP may differ from the number
+of predictions.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from aumer.evaluation.rows import (
 )
 from aumer.types import KINDS, BoolArray, Kind
 
-#: LGSNet: an expression of at most so many frames is micro, and so many best ones count a video.
+#: LGSNet: most frames of a micro-expression, and most predictions per video.
 LGSNET_MICRO_FRAMES = 15
 LGSNET_PER_VIDEO = 14
 
 
-#: The organizers' script for the spot-then-recognize score (github.com/genbing99/STRS-Metric) as it
-#: is, and as it was first released: there a truth may be found several times, and the emotions are
-#: those of both sides.
+#: The organizers' script for the spot-then-recognize score (github.com/genbing99/STRS-Metric) in
+#: its present and its first release; in the first a truth may be found several times, and the
+#: emotions of both sides are used.
 STRS, STRS_FIRST = "strs-official", "strs-official-1"
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of one kind that add over videos.
+    """Counts of one kind, summed over videos.
 
     Attributes:
-        tp: true positives as the evaluator's precision counts them.
-        found: true positives as its recall counts them.
+        tp: true positives in the evaluator's precision.
+        found: true positives in its recall.
         predictions, truths: the denominators of the two.
     """
 
@@ -67,12 +67,12 @@ class Tally:
 
     @property
     def fp(self) -> int:
-        """Predictions that are no true positives; negative where hits were counted twice."""
+        """Predictions minus true positives; negative if hits are counted twice."""
         return self.predictions - self.tp
 
     @property
     def fn(self) -> int:
-        """Truths that were not found; negative where hits were counted twice."""
+        """Truths minus found ones; negative if hits are counted twice."""
         return self.truths - self.found
 
     @property
@@ -107,37 +107,37 @@ class Tally:
             "truths": self.truths,
             "precision": self.precision,
             "recall": self.recall,
-            # Where nothing was there and nothing was predicted there is none.
+            # Undefined without truths and predictions.
             "f1": self.f1 if self.predictions or self.truths else None,
         }
 
 
-#: From the (predictions, truths) IoU of a video and kind, and which of them are hits, to counts.
+#: Counts from the (predictions, truths) IoU of a video and kind, and a mask of the hits.
 Counting = Callable[[npt.NDArray[np.float64], BoolArray], Tally]
 
 
 def truths_found(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Each truth that any prediction hits is a TP; a prediction may serve several."""
+    """Each truth hit by any prediction is a TP; a prediction may hit several."""
     n = int(hits.any(0).sum())
     return Tally(n, n, *hits.shape)
 
 
 def predictions_that_hit(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Each prediction that hits any truth is a TP, so several on one truth all are."""
+    """Each prediction that hits any truth is a TP, even several on one truth."""
     n = int(hits.any(1).sum())
     return Tally(n, n, *hits.shape)
 
 
 def hits_and_finds(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Precision counts the predictions that hit, recall those that are the best of a truth.
+    """Precision counts predictions that hit, recall those that are the best of a truth.
 
-    One that is the best of two truths is counted once, so recall may miss a truth that was found.
+    A prediction that is the best of two truths counts once, so recall may miss a found truth.
     """
     return Tally(int(hits.any(1).sum()), best_predictions(overlaps, hits).tp, *hits.shape)
 
 
 def best_predictions(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Each prediction that is the best of a found truth is a TP, once if it is that of several."""
+    """Each prediction that is the best of a found truth is a TP, counted once."""
     if not hits.any():
         return Tally(0, 0, *hits.shape)
     n = len(set(overlaps.argmax(0)[hits.any(0)].tolist()))
@@ -157,7 +157,8 @@ def best_truth_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> T
 
 
 def free_truths_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """In the order of the file, a prediction takes every truth it hits that is not yet taken.
+    """In the order of the file, a prediction takes all truths that it hits and that are not yet
+    taken.
 
     TP = truths taken; FP = predictions that took none.
     """
@@ -181,9 +182,9 @@ def free_predictions_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray
 
 
 def every_pair(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Each pair of a prediction and a truth that it hits is a TP, however often either is in one.
+    """Each pair of a prediction and a truth that it hits is a TP, even with repetitions.
 
-    FP = predictions that hit none; FN = truths that none hits.
+    FP = predictions without a hit; FN = truths without a hit.
     """
     pairs = int(hits.sum())
     idle, missed = (int((~hits.any(axis)).sum()) for axis in (1, 0))
@@ -208,13 +209,12 @@ class Legacy:
     """One published evaluator.
 
     Attributes:
-        counting: how hits become TPs; `None` for LGSNet's, which looks at both kinds at once.
-        silent_subjects: "drop" loses the misses of a subject without any prediction.
-        silent_videos: what a video without predictions of a kind has: none, or one, [0, 0].
-        one_frame: an interval of one frame is matched like any other ("keep") or never ("drop").
-        second_block: whether a second block of figures divides its finds by all rows.
-        own_truths: numbers of truths, by kind, that it divides by whatever the rows are; `None`
-            for those of the rows.
+        counting: how hits become TPs; `None` for LGSNet's, which combines both kinds.
+        silent_subjects: "drop" ignores the misses of subjects without predictions.
+        silent_videos: predictions of a video without any of a kind: none, or one, [0, 0].
+        one_frame: intervals of one frame are matched like others ("keep") or never ("drop").
+        second_block: whether a second block of figures divides the finds by all rows.
+        own_truths: fixed denominators: numbers of truths by kind; `None` to count the rows.
     """
 
     name: str
@@ -232,7 +232,7 @@ class Legacy:
 
     @property
     def settings(self) -> SpottingSettings:
-        """Its rules, as far as ours has them."""
+        """Its rules as `SpottingSettings`, if they exist there."""
         return SpottingSettings(
             comparison=self.comparison,
             ends=self.ends,
@@ -249,7 +249,7 @@ class Legacy:
         """Score rows, at IoU 0.5.
 
         Raises:
-            UsageError: rows that do not fit; see `rows.prepare`.
+            UsageError: inconsistent rows; see `rows.prepare`.
         """
         predictions, truths = list(predictions), list(truths)
         cases = _cases(self, predictions, truths, videos)
@@ -290,11 +290,11 @@ class Legacy:
         }
 
 
-#: The predictions that SOFTNet's and its successors' code gives a video where it found none, since
-#: the metric that it uses takes no empty list.
+#: The prediction that the code of SOFTNet and its successors adds to a video without any, since its
+#: metric does not accept empty lists.
 _PHANTOM: Literal["[0, 0]"] = "[0, 0]"
 
-#: The published evaluators by name, which `aumer.registry` finds as kind "evaluator".
+#: The published evaluators by name; kind "evaluator" in `aumer.registry`.
 EVALUATORS: dict[str, Legacy] = {
     e.name: e
     for e in (
@@ -368,9 +368,9 @@ EVALUATORS: dict[str, Legacy] = {
         ),
         Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
         # From its released code (github.com/KinopioIsAllIn/SpotFormer, post_process.py, abfcm.py):
-        # F1 = 2 FIND / (predictions + truths). Its truths of CAS(ME)^2 count from 1 there (1 is
-        # subtracted), which `first_frame` of a reader says. What its table does with a missing
-        # offset is not at hand; an offset of 0 matches nothing.
+        # F1 = 2 FIND / (predictions + truths). Its truths of CAS(ME)^2 count from 1 (1 is
+        # subtracted); use a reader's `first_frame`. How its table treats missing offsets is
+        # unknown; an offset of 0 matches nothing.
         Legacy(
             "spotformer",
             "SpotFormer 2024 (SpoT-GCN)",
@@ -380,8 +380,8 @@ EVALUATORS: dict[str, Legacy] = {
             "keep",
             free_predictions_in_order,
         ),
-        # Its code is not at hand: of it are known the denominators and that a prediction may serve
-        # several truths. Chosen here: IoU and ends as MEGC has them, and no offset made up.
+        # Its code is unavailable: known are the denominators and that a prediction may hit several
+        # truths. Chosen here: IoU and ends as in MEGC, and no invented offsets.
         Legacy(
             "mult",
             "MULT",
@@ -417,10 +417,10 @@ EVALUATORS: dict[str, Legacy] = {
 
 
 def find(name: str) -> Legacy:
-    """The evaluator called `name`.
+    """The evaluator of that name.
 
     Raises:
-        UsageError: there is none; the message lists the names and the nearest.
+        UsageError: unknown name; the message lists the names and the nearest.
     """
     if name not in EVALUATORS:
         raise UsageError(
@@ -432,11 +432,11 @@ def find(name: str) -> Legacy:
 
 @dataclass(frozen=True)
 class LegacyReport(Report):
-    """What a published evaluator makes of the rows.
+    """The result of a published evaluator.
 
     Attributes:
         tallies: by kind.
-        dropped_truths, dropped_predictions: rows that it leaves out of the counts.
+        dropped_truths, dropped_predictions: numbers of excluded rows.
     """
 
     evaluator: Legacy
@@ -480,7 +480,7 @@ def score(
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
 ) -> LegacyReport:
-    """Score rows as the published evaluator called `name` does, at IoU 0.5.
+    """Score rows by the published evaluator of that name, at IoU 0.5.
 
     Raises:
         UsageError: unknown name, or rows that do not fit; see `rows.prepare`.
@@ -525,9 +525,9 @@ def _hits(legacy: Legacy, overlaps: npt.NDArray[np.float64]) -> BoolArray:
 
 
 def _lgsnet(legacy: Legacy, cases: Sequence[Case]) -> dict[Kind, Tally]:
-    """A truth is found by a prediction of any kind; length says which kind either counts for.
+    """A truth is found by a prediction of any kind; the kind of both follows from their lengths.
 
-    The number of truths alone follows the labels. A truth of one frame counts for neither kind.
+    Only the number of truths follows the labels. A truth of one frame counts for neither kind.
     """
     tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
     videos: dict[VideoKey, list[Case]] = {}
@@ -555,7 +555,7 @@ def _by_length(frames: int) -> Kind:
 
 @dataclass(frozen=True)
 class OfficialStrs:
-    """What the organizers' script prints. Its "UAR" is the mean of precisions."""
+    """The output of the organizers' script. Its "UAR" is the mean of precisions."""
 
     spotting: Tally
     strs: float
@@ -576,20 +576,21 @@ def strs_official(
     release: str = STRS,
     emotions: Collection[str] | None = None,
 ) -> OfficialStrs:
-    """The spot-then-recognize score as the organizers' script counts it.
+    """The spot-then-recognize score by the organizers' script.
 
     F1 of recognition is the harmonic mean of mean precision and mean recall over the emotions, by
-    default those of all truths (as first released of all rows). An emotion scores 0 where all or
-    none of the spotted pairs have it on both sides: the script then finds no two-by-two table (and
-    as first released ends with an error; here it counts 0 all the same).
+    default those of all truths (first release: of all rows). An emotion scores 0 if all or none of
+    the spotted pairs have it on both sides, since the script then has no two-by-two table (the
+    first release fails; here it counts 0, too).
 
     Args:
-        release: `STRS`, or `STRS_FIRST`, which pairs every prediction with every truth it hits.
-        emotions: those that are recognized: pairs whose truth has another one are spotted, and left
-            out of recognition. The first release has no such choice.
+        release: `STRS`, or `STRS_FIRST`, which pairs every prediction with every truth that it
+            hits.
+        emotions: the emotions to recognize: pairs whose truth has another one count for spotting
+            only. Not available for the first release.
 
     Raises:
-        UsageError: as for `score`, a truth or prediction without a label, or no such release.
+        UsageError: as for `score`, a truth or prediction without a label, or an unknown release.
     """
     legacy = find(release)
     if release not in (STRS, STRS_FIRST):

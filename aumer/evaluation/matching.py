@@ -1,8 +1,9 @@
-"""Which prediction found which expression: one-to-one, as many pairs as possible.
+"""Maximum one-to-one matching of predictions and truths.
 
 MEGC 2020/2021: a prediction is a true positive if its IoU with a ground truth is at least 0.5, and
 no ground truth or prediction counts twice. Intervals are closed. Greedy assignment depends on the
-order of the predictions; the maximum matching does not, and no order gives more true positives.
+order of the predictions; the maximum matching does not, and no order gives more true positives than
+it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from aumer.types import Counts, Interval
 
 @dataclass(frozen=True)
 class Judged(Counts):
-    """Counts, and how many predictions were left out of them; all add.
+    """Counts, and the number of excluded predictions; both can be summed.
 
-    A headline of counts alone would hide what a user sees spotted in the same video.
+    The excluded ones are reported, since users see them in the same video.
     """
 
     left_out: int = 0
@@ -31,7 +32,7 @@ class Judged(Counts):
         left_out = self.left_out + (other.left_out if isinstance(other, Judged) else 0)
         return Judged(counts.tp, counts.fp, counts.fn, left_out)
 
-    # A sum begins with plain counts, and Python asks the subclass first.
+    # A sum begins with plain `Counts`, and Python calls the subclass's method first.
     __radd__ = __add__
 
 
@@ -60,7 +61,7 @@ def match_matrix(
 
     Among matchings of the same size the one with the largest sum of `overlap` (in [0, 1]) is taken.
     """
-    # An admissible pair outweighs any sum of IoU that could be won by giving one up.
+    # The weight of a pair exceeds any sum of IoU that dropping it could gain.
     gain = np.where(admissible, min(overlap.shape) + 1 + overlap, 0.0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if gain[r, c] > 0]

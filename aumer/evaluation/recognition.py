@@ -1,8 +1,8 @@
-"""Recognition as MEGC 2019 scores it: one confusion matrix over all folds, divided once.
+"""Scores of recognition as in MEGC 2019, from one confusion matrix over all folds.
 
-UF1 is the mean over classes of 2 TP / (2 TP + FP + FN), UAR the mean over classes of the recall
-TP / (TP + FN). The mean of precisions has been published under the name of UAR; it is reported
-beside it, under its own.
+UF1 is the mean over classes of 2 TP / (2 TP + FP + FN), UAR the mean over classes of the recall TP
+/ (TP + FN). The mean of precisions has been published under the name of UAR; it is reported under
+its own name.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Recognized:
-    """One clip: whose it is, its class, and the class that was predicted for it.
+    """One clip: its subject, its class, and the predicted class.
 
     Attributes:
-        clip: its name within the subject; where there is one, no clip may be scored twice.
+        clip: its name within the subject; if given, duplicates are refused.
     """
 
     subject: str
@@ -45,7 +45,7 @@ def _diagonal(confusion: IntArray) -> IntArray:
 
 
 def _mean_present(values: Floats, confusion: IntArray) -> Floats:
-    """Mean over the classes that have a truth: a resample of subjects may lack one."""
+    """Mean over the classes with a truth, since a resample of subjects may lack one."""
     present = confusion.sum(2) > 0
     classes = present.sum(1)
     total = np.where(present, values, 0.0).sum(1)
@@ -74,24 +74,24 @@ def mean_precision_of(confusion: IntArray) -> Floats:
 
 
 def accuracy_of(confusion: IntArray) -> Floats:
-    """(N, C, C) -> (N,) share of clips that were recognized."""
+    """(N, C, C) -> (N,) share of correct clips."""
     return _shares(_diagonal(confusion).sum(1), confusion.sum((1, 2)))
 
 
 def _weighted(values: Floats, confusion: IntArray) -> Floats:
-    """Mean over classes, each as heavy as it has clips."""
+    """Mean over classes, weighted by their number of clips."""
     support = confusion.sum(2)
     return _shares((values * support).sum(1), support.sum(1))
 
 
 def weighted_f1_of(confusion: IntArray) -> Floats:
-    """(N, C, C) -> (N,) mean F1, each class as heavy as it has clips."""
+    """(N, C, C) -> (N,) mean F1, weighted by number of clips."""
     below = confusion.sum(1) + confusion.sum(2)
     return _weighted(_shares(2 * _diagonal(confusion), below), confusion)
 
 
 def weighted_precision_of(confusion: IntArray) -> Floats:
-    """(N, C, C) -> (N,) mean precision, each class as heavy as it has clips."""
+    """(N, C, C) -> (N,) mean precision, weighted by number of clips."""
     return _weighted(_shares(_diagonal(confusion), confusion.sum(1)), confusion)
 
 
@@ -107,11 +107,11 @@ METRICS: dict[str, Callable[[IntArray], Floats]] = {
 
 @dataclass(frozen=True)
 class RecognitionReport:
-    """Confusions by subject and every figure that follows from them.
+    """Confusion matrices by subject, and all scores.
 
     Attributes:
-        classes: in the order of the matrices.
-        subjects: in the order of `table`.
+        classes: names in the order of the matrices.
+        subjects: names in the order of `table`.
         table: (subjects, C, C) int64, truth by row, prediction by column.
     """
 
@@ -130,36 +130,36 @@ class RecognitionReport:
 
     @property
     def uf1(self) -> float:
-        """Unweighted mean F1 over the classes that have a truth."""
+        """Unweighted mean F1 over the classes with a truth."""
         return self._score("uf1")
 
     @property
     def uar(self) -> float:
-        """Unweighted mean recall over the classes that have a truth."""
+        """Unweighted mean recall over the classes with a truth."""
         return self._score("uar")
 
     @property
     def accuracy(self) -> float:
-        """Share of clips that were recognized."""
+        """Share of correct clips."""
         return self._score("accuracy")
 
     @property
     def mean_precision(self) -> float:
-        """Unweighted mean precision; what some papers print as UAR."""
+        """Unweighted mean precision; some papers call it UAR."""
         return self._score("mean_precision")
 
     @property
     def weighted_f1(self) -> float:
-        """Mean F1, each class as heavy as it has clips: frequent classes count more."""
+        """Mean F1, weighted by number of clips."""
         return self._score("weighted_f1")
 
     @property
     def weighted_precision(self) -> float:
-        """Mean precision, each class as heavy as it has clips. The like of recalls is accuracy."""
+        """Mean precision, weighted by number of clips. (For recall this would be accuracy.)"""
         return self._score("weighted_precision")
 
     def per_class(self) -> dict[str, Counts]:
-        """TP, FP and FN of each class against the rest."""
+        """TP, FP and FN of each class versus the others."""
         m = self.confusion
         return {
             name: Counts(int(m[i, i]), int(m[:, i].sum() - m[i, i]), int(m[i].sum() - m[i, i]))
@@ -189,7 +189,7 @@ class RecognitionReport:
         """This method minus `other`, on the same resamples of subjects.
 
         Raises:
-            UsageError: the two were not scored over the same subjects, classes and truths.
+            UsageError: the subjects, classes or truths differ.
         """
         if self.classes != other.classes or set(self.subjects) != set(other.subjects):
             raise UsageError(
@@ -219,7 +219,7 @@ class RecognitionReport:
         return table
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
+        """Everything as plain values for JSON."""
         return {
             **{name: self._score(name) for name in METRICS},
             "classes": list(self.classes),
@@ -233,7 +233,7 @@ class RecognitionReport:
         }
 
     def to_markdown(self) -> str:
-        """The scores, and the confusion matrix with truth by row."""
+        """The scores and the confusion matrix (rows: truth)."""
         head = "| truth \\ predicted | " + " | ".join(self.classes) + " | TP | FP | FN | F1 |"
         lines = [
             f"UF1 {self.uf1:.4f}, UAR {self.uar:.4f}, accuracy {self.accuracy:.4f} (mean "
@@ -246,7 +246,7 @@ class RecognitionReport:
         ]
         for row, (name, c) in zip(self.confusion, self.per_class().items(), strict=True):
             cells = " | ".join(str(n) for n in row.tolist())
-            # Of a class that no clip has and none was called there is no F1.
+            # F1 is undefined for a class without truths and predictions.
             f1 = f"{c.f1:.4f}" if c.tp + c.fp + c.fn else "undefined"
             lines.append(f"| {name} | {cells} | {c.tp} | {c.fp} | {c.fn} | {f1} |")
         return "\n".join(lines) + "\n"
@@ -258,15 +258,15 @@ def evaluate_recognition(
     classes: Sequence[str] | None = None,
     subjects: Sequence[str] | None = None,
 ) -> RecognitionReport:
-    """Count the rows of all folds in one confusion matrix.
+    """Count the rows of all folds in one confusion matrix per subject.
 
     Args:
         classes: their order in the matrix; by default the labels that occur, sorted.
-        subjects: every subject that must have a row (the folds of leave-one-subject-out).
+        subjects: all subjects that must occur (the folds of leave-one-subject-out).
 
     Raises:
-        UsageError: no rows, a clip that is there twice, a label that is not among `classes`, or a
-            subject without rows or that is not among `subjects`.
+        UsageError: no rows, a duplicate clip, a label not in `classes`, a subject without rows, or
+            one not in `subjects`.
     """
     rows = list(rows)
     if not rows:

@@ -1,7 +1,7 @@
-"""What is compared: annotated and predicted intervals, and the rules under which they are.
+"""Rows of annotated and predicted intervals, and the rules of their comparison.
 
-Frames are those of the annotators' tables; both sides must count from the same number. A predicted
-interval may begin before frame 0, as a published method's do, so a row is no `types.Interval`.
+Frames are numbered as in the annotators' tables, equally on both sides. A predicted interval may
+begin before frame 0, as in a published method, so a row is not a `types.Interval`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.tables.lines import MOST_FRAMES
 from aumer.types import KINDS, Annotation, Expression, IntArray, Kind, VideoRecord
 
 Ends = Literal["closed", "open"]
@@ -28,11 +29,11 @@ VideoKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Video:
-    """A video that was evaluated, with expressions or without.
+    """An evaluated video, with or without expressions.
 
     Attributes:
-        fps: frames per second that its rows count in, for errors in milliseconds.
-        frames: how many it has, where that is known.
+        fps: frame rate, for errors in milliseconds.
+        frames: number of frames, if known.
     """
 
     subject: str
@@ -50,11 +51,16 @@ def _check_row(kind: str, onset: int, offset: int | None) -> None:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {kind!r}")
     if offset is not None and offset < onset:
         raise ValueError(f"offset {offset} lies before onset {onset}")
+    for frame in (onset, offset):
+        if frame is not None and abs(frame) > MOST_FRAMES:
+            raise ValueError(
+                f"frame {frame} is more than any video has; at most {MOST_FRAMES:,} are allowed"
+            )
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Whose an expression is, and of what kind."""
+    """Subject, video and kind of an expression."""
 
     subject: str
     video: str
@@ -71,10 +77,10 @@ class Truth(_Row):
     """An annotated expression; frames, both ends included. An offset of `None` is missing.
 
     Attributes:
-        row: where it was read (the line of its file), 0 if nowhere.
+        row: line of its file, 0 if none.
 
     Raises:
-        ValueError: unknown kind, or an offset before the onset.
+        ValueError: unknown kind, an offset before the onset, or a frame that no video has.
     """
 
     offset: int | None
@@ -96,7 +102,7 @@ class PredictedInterval(_Row):
     """A spotted expression; frames, both ends included.
 
     Raises:
-        ValueError: unknown kind, or an offset before the onset.
+        ValueError: unknown kind, an offset before the onset, or a frame that no video has.
     """
 
     offset: int
@@ -115,7 +121,7 @@ class PredictedInterval(_Row):
 
 
 def rows_of(records: Iterable[VideoRecord]) -> tuple[list[Video], list[Truth]]:
-    """The videos of a data set, those without expressions too, and its annotations."""
+    """The videos of a data set, including those without expressions, and the annotations."""
     records = list(records)
     videos = [Video(r.subject, r.name, r.fps, r.frames) for r in records]
     return videos, [Truth.of(a) for r in records for a in r.annotations]
@@ -123,20 +129,19 @@ def rows_of(records: Iterable[VideoRecord]) -> tuple[list[Video], list[Truth]]:
 
 @dataclass(frozen=True)
 class SpottingSettings:
-    """The rules of a comparison. The organizers fixed `iou` alone; so all are printed.
+    """The rules of a comparison. MEGC only defines `iou`, so all rules are printed.
 
     Attributes:
-        iou: the overlap that makes a hit.
-        comparison: whether an IoU of exactly `iou` is one (">=", as MEGC says) or not (">").
+        iou: least intersection over union of a hit.
+        comparison: whether an IoU of exactly `iou` is a hit (">=", as in MEGC) or not (">").
         ends: "closed" counts both ends of an interval (length = offset - onset + 1), "open" not
             the last (length = offset - onset).
-        missing_offset: "refuse" such a truth with an error; "drop" it from the truths; keep it as
-            "unmatchable"; or put its offset at the "apex", at "apex+20" or "onset+20" frames, or
-            ("mirror") as far behind the apex as the onset lies before it.
-        videos_without_truth: "drop" leaves out the predictions of a kind in videos without a truth
-            of that kind, and so their false positives.
-        expect_macro, expect_micro: number of truths there should be: denominators differ between
-            papers.
+        missing_offset: "refuse": raise an error; "drop": remove the truth; "unmatchable": keep it
+            as a miss; or set the offset to "apex", "apex+20" or "onset+20" frames, or ("mirror") to
+            the apex plus the distance from onset to apex.
+        videos_without_truth: "drop" removes the predictions of a kind in videos without a truth of
+            that kind, and thus their false positives.
+        expect_macro, expect_micro: expected number of truths, since papers differ.
     """
 
     iou: float = 0.5
@@ -159,11 +164,11 @@ class SpottingSettings:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Every rule by name, the matching included."""
+        """All rules by name, including the matching."""
         return {"matching": "maximum one-to-one", **asdict(self)}
 
 
-#: The words that a setting can be.
+#: Allowed values of settings.
 CHOICES: dict[str, tuple[str, ...]] = {
     "comparison": get_args(Comparison),
     "ends": get_args(Ends),
@@ -177,7 +182,7 @@ class Case:
     """One video and kind, ready to be matched.
 
     Attributes:
-        offsets: for each truth the offset that the policy gives it; `None` matches nothing.
+        offsets: offset of each truth by the policy; `None` matches nothing.
     """
 
     key: VideoKey
@@ -200,8 +205,8 @@ class Prepared:
     """The cases of a comparison: one for every video and kind, in the order of the videos.
 
     Attributes:
-        videos: all that were evaluated.
-        dropped_truths, dropped_predictions: rows that the settings leave out.
+        videos: all evaluated videos.
+        dropped_truths, dropped_predictions: rows excluded by the settings.
     """
 
     videos: tuple[Video, ...]
@@ -213,7 +218,7 @@ class Prepared:
 def iou_matrix(
     first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]], ends: Ends
 ) -> npt.NDArray[np.float64]:
-    """(N, M) intersection over union of (onset, offset) pairs; 0 where both are empty."""
+    """(N, M) intersection over union of (onset, offset) pairs; 0 if both are empty."""
     a: IntArray = np.array(first, np.int64).reshape(-1, 1, 2)
     b: IntArray = np.array(second, np.int64).reshape(1, -1, 2)
     last = int(ends == "closed")
@@ -230,15 +235,14 @@ def prepare(
     videos: Iterable[Video] | None,
     settings: SpottingSettings,
 ) -> Prepared:
-    """Sort rows by video and kind, in their order, and apply the policies of `settings`.
+    """Group rows by video and kind, in order, and apply the policies of `settings`.
 
     Args:
-        videos: every video that was evaluated; `None` means those that rows name.
+        videos: all evaluated videos; `None`: those that occur in rows.
 
     Raises:
-        UsageError: a row of a video that is not among `videos`, a video named twice, a missing
-            offset that the policy refuses or cannot fill, or another number of truths than
-            `settings` expects.
+        UsageError: a row of a video that is not in `videos`, a duplicate video, a missing offset
+            that the policy refuses or cannot fill, or an unexpected number of truths.
     """
     predictions, truths = list(predictions), list(truths)
     rows: list[Truth | PredictedInterval] = [*truths, *predictions]
@@ -319,5 +323,5 @@ def _filled(t: Truth, policy: MissingOffset) -> int | None:
     return offset
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     __getattr__ = moved(__name__, {"Prediction": "PredictedInterval of this module"})

@@ -1,7 +1,7 @@
-"""Spotting as MEGC 2020/2021 scores it: counts pooled over all videos and subjects, divided once.
+"""Scores of spotting as in MEGC 2020/2021: counts are pooled over all videos and subjects.
 
-``evaluate(predictions, truths, videos, settings)`` gives a `SpottingReport`. A macro and a micro
-expression never match each other; "overall" pools the counts of both.
+``evaluate(predictions, truths, videos, settings)`` returns a `SpottingReport`. Macro- and
+micro-expressions never match each other; "overall" pools the counts of both.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ SWEEP = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 class EvaluationError(AumerError):
-    """Counts that do not add up: a bug, since a score from them would be wrong."""
+    """Inconsistent counts: a bug that would make scores wrong."""
 
 
 @dataclass(frozen=True)
 class SubjectPredictions:
-    """What one fold of leave-one-subject-out predicted for the subject that was left out."""
+    """The predictions of one fold of leave-one-subject-out for the left-out subject."""
 
     subject: str
     predictions: tuple[PredictedInterval, ...]
@@ -55,11 +55,11 @@ class SubjectPredictions:
 def merge_folds(
     folds: Iterable[SubjectPredictions], videos: Iterable[Video]
 ) -> list[PredictedInterval]:
-    """The predictions of all folds of leave-one-subject-out.
+    """The predictions of all folds of leave-one-subject-out, checked.
 
     Raises:
-        UsageError: a subject without a fold or with several, a fold of an unknown subject, or a
-            fold that predicts for somebody else.
+        UsageError: a subject with no fold or several, a fold of an unknown subject, or a fold with
+            predictions for another subject.
     """
     folds = list(folds)
     subjects = {video.subject for video in videos}
@@ -83,7 +83,7 @@ def merge_folds(
 
 @dataclass(frozen=True)
 class Pair:
-    """A true positive. `offset` is the truth's as the missing-offset policy gives it."""
+    """A true positive. `offset` is that of the truth by the missing-offset policy."""
 
     prediction: PredictedInterval
     truth: Truth
@@ -93,11 +93,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class BoundaryError:
-    """PredictedInterval minus truth over the matched pairs that have both.
+    """Predicted minus true frame over the matched pairs that have both.
 
     Attributes:
         unit: "frames" or "ms".
-        pairs: number of pairs that were compared; the figures are `None` where there is none.
+        pairs: number of compared pairs; the other values are `None` if it is 0.
         bias, mae, median: mean, mean absolute and median absolute difference.
     """
 
@@ -113,15 +113,15 @@ class BoundaryError:
 
 @dataclass(frozen=True)
 class SpottingReport(Report):
-    """Counts by video and kind, and every figure that follows from them.
+    """Counts by video and kind, and all scores.
 
     Attributes:
         table: (videos, kinds, 3) int64 TP, FP, FN at `settings.iou`, in the order of `videos` and
             `types.KINDS`.
         sweep_table: (thresholds, videos, kinds, 3) int64, by `SWEEP`.
         pairs: the true positives.
-        dropped_truths, dropped_predictions: rows that the settings leave out of the counts.
-        dropped_by_kind: the same of "truths" and of "predictions", by kind.
+        dropped_truths, dropped_predictions: numbers of rows excluded by the settings.
+        dropped_by_kind: the same for "truths" and "predictions", by kind.
         hits_one_frame_off: (videos, kinds, 2) int64, see `one_frame_off`.
     """
 
@@ -140,7 +140,7 @@ class SpottingReport(Report):
     def counts(
         self, kind: Kind | None = None, *, subject: str | None = None, iou: float | None = None
     ) -> Counts:
-        """Pooled counts: of one kind or of both (overall), of one subject or of all.
+        """Pooled counts: for one kind or both (overall), for one subject or all.
 
         Raises:
             UsageError: unknown subject, or `iou` is neither the settings' nor in `SWEEP`.
@@ -158,11 +158,11 @@ class SpottingReport(Report):
         return Counts(tp, fp, fn)
 
     def f1(self, kind: Kind | None = None) -> float:
-        """2 TP / (2 TP + FP + FN) of the pooled counts, as MEGC scores."""
+        """2 TP / (2 TP + FP + FN) of the pooled counts, as in MEGC."""
         return self.counts(kind).f1
 
     def mean_subject_f1(self, kind: Kind | None = None) -> float:
-        """Mean of the subjects' F1: some papers print it, and it is not the MEGC score.
+        """Mean of the subjects' F1; some papers report it, but it is not the MEGC score.
 
         Subjects with neither truth nor prediction are left out.
         """
@@ -176,14 +176,14 @@ class SpottingReport(Report):
 
     @property
     def truths(self) -> dict[str, int]:
-        """Denominators: truths by row of the table."""
+        """Number of truths by row of the table."""
         return {name: self.counts(kind).tp + self.counts(kind).fn for name, kind in ROWS}
 
     def one_frame_off(self, kind: Kind | None = None) -> tuple[Counts, Counts]:
-        """The counts with the fewest and the most hits, if each predicted end were up to one frame
-        earlier or later.
+        """The counts with the fewest and the most hits if each predicted end is moved by up to one
+        frame.
 
-        Where they differ the score hangs on a frame, and another machine may give another.
+        If they differ, the score depends on single frames and may differ between machines.
         """
         now = self.counts(kind)
         fewest, most = (int(n) for n in _of_kind(self.hits_one_frame_off, kind).sum(0))
@@ -194,7 +194,7 @@ class SpottingReport(Report):
         )
 
     def left_out(self, kind: Kind | None = None) -> str:
-        """In words, the rows of one kind or of both that the settings leave out; or "nothing"."""
+        """In words, the rows of one kind or of both that the settings exclude; or "nothing"."""
         found = {
             what: sum(n for k, n in by_kind.items() if kind in (None, k))
             for what, by_kind in self.dropped_by_kind.items()
@@ -205,7 +205,7 @@ class SpottingReport(Report):
 
     @cached_property
     def subjects(self) -> tuple[str, ...]:
-        """Every subject once, in the order of the videos; those without truth too."""
+        """All subjects in the order of the videos, including those without truths."""
         return tuple(dict.fromkeys(video.subject for video in self.videos))
 
     def _by_subject(self, kind: Kind | None) -> IntArray:
@@ -217,7 +217,7 @@ class SpottingReport(Report):
     def per_subject(self) -> pd.DataFrame:
         """One row for each subject: videos, and tp, fp, fn, f1 of each kind and overall.
 
-        An F1 is NaN where there was nothing to find and nothing was predicted.
+        F1 is NaN without truths and predictions.
         """
         import pandas as pd
 
@@ -237,7 +237,7 @@ class SpottingReport(Report):
     def per_video(self) -> pd.DataFrame:
         """One row for each video: subject, video, and tp, fp, fn, f1 of each kind and overall.
 
-        An F1 is NaN as in `per_subject`.
+        F1 is NaN as in `per_subject`.
         """
         import pandas as pd
 
@@ -282,7 +282,7 @@ class SpottingReport(Report):
         """F1 of this method minus F1 of `other`, on the same resamples of subjects.
 
         Raises:
-            UsageError: the two were not scored over the same subjects and numbers of truths.
+            UsageError: the subjects or numbers of truths differ.
         """
         if set(self.subjects) != set(other.subjects):
             strange = sorted(set(self.subjects) ^ set(other.subjects))
@@ -305,8 +305,8 @@ class SpottingReport(Report):
     ) -> dict[str, BoundaryError]:
         """Errors of "onset", "apex" and "offset" of the true positives.
 
-        Offsets that a policy filled in, apexes that either side lacks and, in "ms", videos without
-        a frame rate are not compared.
+        Offsets filled in by a policy, apexes missing on either side and, in "ms", videos without a
+        frame rate are not compared.
 
         Raises:
             UsageError: `unit` is neither "frames" nor "ms".
@@ -333,7 +333,7 @@ class SpottingReport(Report):
     # -- output -------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pairs, in what JSON can hold."""
+        """Everything except the pairs, as plain values for JSON."""
         return {
             "evaluator": "aumer",
             "settings": self.settings.to_dict(),
@@ -356,7 +356,7 @@ class SpottingReport(Report):
         }
 
     def describe(self) -> str:
-        """The settings and what they left out, in one line."""
+        """The settings and excluded rows, in one line."""
         s = self.settings
         return (
             f"{s.to_dict()['matching']} matching at IoU {s.comparison} {s.iou:g}, {s.ends} ends; "
@@ -372,11 +372,11 @@ def evaluate(
     videos: Iterable[Video] | None = None,
     settings: SpottingSettings | None = None,
 ) -> SpottingReport:
-    """Match every video and kind and count.
+    """Match and count every video and kind.
 
     Args:
-        videos: all videos that were evaluated, those without a truth too; `None` means those that
-            rows name.
+        videos: all evaluated videos, including those without truths; `None`: those that occur in
+            rows.
 
     Raises:
         UsageError: see `rows.prepare`.
@@ -426,13 +426,14 @@ def evaluate(
 def check(
     report: SpottingReport, predictions: Sequence[PredictedInterval], truths: Sequence[Truth]
 ) -> None:
-    """TP + FN is the number of truths, TP + FP that of predictions: by video and kind, and in all.
+    """Check that TP + FN is the number of truths and TP + FP that of predictions, by video and kind
+    and in total.
 
     Rows that the settings drop are counted by the report. Not an ``assert``, which ``python -O``
     would remove.
 
     Raises:
-        EvaluationError: they are not.
+        EvaluationError: the counts are inconsistent.
     """
     s = report.settings
     kept: Counter[tuple[VideoKey, Kind]] = Counter(
@@ -466,7 +467,7 @@ def check(
 def _one_frame_off(
     case: Case, ends: Ends
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(predictions, truths) the least and the largest IoU with ends up to a frame elsewhere."""
+    """(predictions, truths) least and largest IoU if ends move by up to a frame."""
     found = []
     for a, b in product((-1, 0, 1), repeat=2):
         moved = tuple(
@@ -480,12 +481,12 @@ def _one_frame_off(
 def _left_out(
     rows: Sequence[PredictedInterval | Truth], kept: Sequence[PredictedInterval | Truth]
 ) -> dict[Kind, int]:
-    """By kind, how many rows were not kept."""
+    """Number of excluded rows by kind."""
     return {k: sum(r.kind == k for r in rows) - sum(r.kind == k for r in kept) for k in KINDS}
 
 
 def f1_of(counts: IntArray) -> npt.NDArray[np.float64]:
-    """(N, 3) TP, FP, FN -> (N,) F1; 0 where all are 0."""
+    """(N, 3) TP, FP, FN -> (N,) F1; 0 if all are 0."""
     below = 2 * counts[:, 0] + counts[:, 1] + counts[:, 2]
     f1: npt.NDArray[np.float64] = np.divide(
         2 * counts[:, 0], below, out=np.zeros(len(counts)), where=below > 0
@@ -535,7 +536,7 @@ def _boundary(unit: str, errors: list[float]) -> BoundaryError:
     return BoundaryError(unit, len(a), float(a.mean()), float(size.mean()), float(np.median(size)))
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     __getattr__ = moved(
         __name__,
         {

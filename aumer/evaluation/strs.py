@@ -1,8 +1,8 @@
 """Spot-then-recognize score, MEGC 2024/2025: F1 of spotting x F1 of recognition.
 
-Recognition is scored on the true positives of spotting only: what was not spotted is a miss of the
-first factor already. F1 of recognition is UF1 over the classes that were spotted. The official
-script counts otherwise: `legacy.strs_official`.
+Recognition is scored only on true positives of spotting, since misses already lower the first
+factor. F1 of recognition is UF1 over the classes of spotted expressions. The official script
+differs: `legacy.strs_official`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from aumer.types import Kind
 
 @dataclass(frozen=True)
 class StrsReport:
-    """Both factors.
+    """Both factors of the score.
 
     Attributes:
-        kind: the kind that counts; `None` for both.
-        recognition: over the spotted true positives; `None` where nothing was spotted.
+        kind: the scored kind; `None` for both.
+        recognition: over the true positives; `None` if there are none.
     """
 
     spotting: SpottingReport
@@ -37,7 +37,7 @@ class StrsReport:
 
     @property
     def recognition_f1(self) -> float:
-        """UF1 over the classes of the spotted expressions; 0 where nothing was spotted."""
+        """UF1 over the classes of the spotted expressions; 0 without any."""
         return self.recognition.uf1 if self.recognition else 0.0
 
     @property
@@ -72,12 +72,12 @@ def evaluate_strs(
     kind: Kind | None = "micro",
     classes: Sequence[str] | None = None,
 ) -> StrsReport:
-    """Score spotting, then recognition on what was spotted.
+    """Score spotting, then recognition on the true positives.
 
     Args:
-        kind: the expressions that count (MEGC: micro); `None` for both kinds.
-        classes: labels of the confusion matrix. Expressions of another class are spotted as any,
-            and left out of recognition.
+        kind: the scored kind (MEGC: micro); `None` for both kinds.
+        classes: labels of the confusion matrix. Expressions of other classes count for spotting,
+            but not for recognition.
 
     Raises:
         UsageError: as for `evaluate`, or a spotted expression without a label on either side.

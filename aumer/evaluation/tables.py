@@ -1,15 +1,14 @@
 """Files of predictions and truths, as `aumer.tables.intervals` reads them, and lists of videos.
 
-Intervals are closed, unless an `IntervalReading` says that a file's offsets are excluded. A list of
-videos is a table with a column for the video and, if wanted, for its subject, fps and number of
-frames.
+Intervals are closed, unless an `IntervalReading` declares offsets as exclusive. A list of videos is
+a table with a column for the video and optional ones for subject, fps and number of frames.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aumer.errors import UsageError
@@ -20,36 +19,40 @@ from aumer.tables.cells import csv_lines
 from aumer.tables.intervals import IntervalRow, IntervalTable
 from aumer.tables.reading import IntervalReading
 
-#: Our columns, in the order in which they are written.
+#: Columns of written tables, in order.
 COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "label")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What was annotated.
+    """Content of a file of truths.
 
     Attributes:
-        videos: all that the file names, those without an expression too.
+        videos: all videos in the file, including those without expressions.
         table: as it was read.
+        frames: how many each video has by the file, where it says so.
     """
 
     truths: tuple[Truth, ...]
     videos: tuple[Video, ...]
     table: IntervalTable
+    frames: Mapping[VideoKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PredictedFile:
-    """What was spotted, of one file.
+    """Content of a file of predictions.
 
     Attributes:
-        reversed: lines that end before they begin, where such are left out.
+        reversed: lines with offset before onset, if these are left out.
         table: as it was read.
+        frames: how many each video has by the file, where it says so.
     """
 
     rows: tuple[PredictedInterval, ...]
     reversed: tuple[int, ...]
     table: IntervalTable
+    frames: Mapping[VideoKey, int] = field(default_factory=dict)
 
 
 def read_predicted(
@@ -60,17 +63,19 @@ def read_predicted(
     reading: IntervalReading | None = None,
     leave_reversed: bool = False,
 ) -> PredictedFile:
-    """The predictions of a file that any reader may read, and how it was read; as
-    `read_predictions`.
+    """The predictions of a file of any format, and how it was read; see `read_predictions`.
 
     Args:
-        leave_reversed: leave out, and count, rows that end before they begin.
+        leave_reversed: leave out and count rows with offset before onset.
     """
     table = _read(path, reading, offset_needed=True, reversed_rows=leave_reversed)
     subjects = Subjects(videos)
     found = []
     wrong = []
+    frames: dict[VideoKey, int] = {}
     for row in table:
+        if row.frames is not None:
+            frames.setdefault(_video(table, row, subjects).key, row.frames)
         if (kind := row.expression) is None:
             continue
         video = _video(table, row, subjects)
@@ -85,7 +90,7 @@ def read_predicted(
         found.append(
             PredictedInterval(*video.key, kind, onset, offset, apex, score, row.label, row.line)
         )
-    return PredictedFile(tuple(found), tuple(wrong), table)
+    return PredictedFile(tuple(found), tuple(wrong), table, frames)
 
 
 def read_predictions(
@@ -96,16 +101,16 @@ def read_predictions(
     fps: float | None = None,
     reading: IntervalReading | None = None,
 ) -> list[PredictedInterval]:
-    """The predictions of a table or JSON file, in its order.
+    """The predictions of a table or JSON file, in order.
 
     Args:
-        first_frame: what the file calls the first frame; 1 is subtracted from a file that counts
-            from 1. It goes before that of `reading`.
-        videos: where the file has no column subject, a video's subject is looked up here; without
-            them it is the part of the video's name before the first "/" or "_". A video whose name
-            ends as that of one of them alone is that one.
-        fps: frames per second, for seconds of a video that neither the file nor `videos` give one.
-        reading: what is known of the file beside; see `aumer.tables.reading.IntervalReading`.
+        first_frame: number of the first frame in the file; 1 is subtracted if it is 1. Takes
+            precedence over `reading`.
+        videos: if the file has no column subject, subjects are looked up here; without `videos` the
+            subject is the part of the video's name before the first "/" or "_". A name that is the
+            end of exactly one of these videos' names means this video.
+        fps: frame rate for times in seconds, if neither the file nor `videos` give one.
+        reading: further facts about the file; see `aumer.tables.reading.IntervalReading`.
 
     Raises:
         UsageError: as `aumer.tables.intervals.read`; or seconds without a frame rate.
@@ -123,13 +128,13 @@ def read_labels(
     log_notes: bool = True,
     reading: IntervalReading | None = None,
 ) -> Labels:
-    """The truths of a table or JSON file, in its order, and its videos; as `read_predictions`.
+    """The truths of a table or JSON file, in order, and its videos; see `read_predictions`.
 
     An empty offset or apex is missing, and so is an offset of 0 in AUW-GCN's layout. A row of kind
     ``none`` names a video without an expression.
 
     Args:
-        log_notes: log what is left aside.
+        log_notes: log what is ignored.
     """
     table = _read(
         path, counted_from(reading, first_frame), offset_needed=False, log_notes=log_notes
@@ -137,8 +142,11 @@ def read_labels(
     subjects = Subjects(videos)
     truths = []
     named: dict[VideoKey, Video] = {}
+    frames: dict[VideoKey, int] = {}
     for row in table:
         video = _video(table, row, subjects)
+        if row.frames is not None:
+            frames.setdefault(video.key, row.frames)
         if row.kind != "ignore":
             known = replace(video, fps=row.fps or video.fps, frames=row.frames or video.frames)
             named.setdefault(video.key, known)
@@ -147,11 +155,11 @@ def read_labels(
             if offset is not None and offset < onset:
                 raise _reversed(table, row)
             truths.append(Truth(*video.key, kind, onset, offset, apex, row.label, row.line))
-    return Labels(tuple(truths), tuple(named.values()), table)
+    return Labels(tuple(truths), tuple(named.values()), table, frames)
 
 
 def counted_from(reading: IntervalReading | None, first_frame: int | None) -> IntervalReading:
-    """What is known of a file, with its first frame where that is said apart."""
+    """The `reading`, with `first_frame` set if given separately."""
     reading = reading or IntervalReading()
     return reading if first_frame is None else replace(reading, first_frame=first_frame)
 
@@ -174,14 +182,14 @@ def read_truths(
 
 
 def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]:
-    """The list of evaluated videos: a table with a column for the video and, if wanted, for
+    """The list of evaluated videos: a table with a column for the video and optional ones for
     subject, fps and n_frames.
 
     Args:
-        subjects: truths that say whose a video is where the list has no column subject.
+        subjects: truths that give subjects if the list has no such column.
 
     Raises:
-        UsageError: as for `read_predictions`, or a video that is listed twice.
+        UsageError: as for `read_predictions`, or a duplicate video.
     """
     owners = {t.video: t.subject for t in subjects}
     found: dict[VideoKey, Video] = {}
@@ -197,7 +205,7 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
 
 
 def csv_text(rows: Iterable[PredictedInterval | Truth]) -> str:
-    """Rows in our layout; what is missing is empty."""
+    """Rows as CSV; missing values are empty."""
     lines: list[tuple[Any, ...]] = [tuple(COLUMNS)]
     for r in rows:
         score = repr(r.score) if isinstance(r, PredictedInterval) else ""
@@ -208,7 +216,7 @@ def csv_text(rows: Iterable[PredictedInterval | Truth]) -> str:
 def write_csv(
     path: StrPath, rows: Iterable[PredictedInterval | Truth], *, overwrite: bool = False
 ) -> None:
-    """Write rows in our layout; they read back the same.
+    """Write rows as CSV, which can be read back unchanged.
 
     Raises:
         UsageError: see `aumer.files.atomic_write`.
@@ -217,7 +225,7 @@ def write_csv(
 
 
 def as_dicts(rows: Iterable[PredictedInterval | Truth]) -> list[dict[str, Any]]:
-    """What JSON files hold under "rows"; other names beside it are read over."""
+    """Rows for the member "rows" of JSON files; other members are ignored."""
     return [{name: vars(r).get(name) for name in COLUMNS} for r in rows]
 
 
@@ -246,10 +254,10 @@ def _read(
 
 
 class Subjects:
-    """Which of the listed videos a name means, and whose it is.
+    """Looks up videos and their subjects by name.
 
     Args:
-        videos: `None` where nobody lists them.
+        videos: `None` without a list.
     """
 
     def __init__(self, videos: Iterable[Video] | None) -> None:
@@ -259,16 +267,16 @@ class Subjects:
         self._names: dict[str, str] = {}
 
     def video(self, name: str, subject: str = "") -> Video:
-        """The video of a name, and of a subject if one is given; one that is not listed is of the
-        part of its name before the first "/" or "_".
+        """The video with a name, and optionally a subject; an unlisted one has as subject the part
+        of its name before the first "/" or "_".
 
         Raises:
-            UsageError: no subject is given, and several have a video of that name.
+            UsageError: no subject is given, and several subjects have a video of that name.
         """
         if name not in self._names:
             self._names[name] = intervals.named_like(name, self._of) or name
         name = self._names[name]
-        # Not found: `rows.prepare` says so, and names the nearest.
+        # Not found: `rows.prepare` raises the error and names the nearest.
         found = [v for v in self._of.get(name, []) if subject in ("", v.subject)]
         if len(found) > 1:
             raise UsageError(
@@ -278,7 +286,7 @@ class Subjects:
         return found[0] if found else Video(subject or _prefix(name), name)
 
     def whose(self, name: str) -> str:
-        """The subject of `video`."""
+        """The subject of the video with this name; see `video`."""
         return self.video(name).subject
 
 

@@ -1,1 +1,1 @@
-"""Recognition: which class an expression is of, by its motion from onset to apex."""
+"""Recognition: the class of an expression, from its motion between onset and apex."""

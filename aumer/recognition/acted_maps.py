@@ -1,15 +1,15 @@
-"""Flow maps of action units that are known: the simulator's, as a map would show them.
+"""Simulated flow maps of known action units.
 
-A map is what the AUs of `aumer.simulate.anatomy` do to the mean face (`acted_map`), with all that
-lies between that and a measured one: faces and crops that differ, AUs of one side, a rest of head
-motion, and errors of the flow, which are smooth. There are two kinds of sets of them:
+A map shows the displacement of the mean face by AUs of `aumer.simulate.anatomy` (`acted_map`),
+disturbed like measured maps: different faces and crops, one-sided AUs, residual head motion, and
+smooth errors of the flow. There are two kinds of sets:
 
-- `acted_maps`, for a reader to learn AUs from: which act is given, and each map is near to a
+- `acted_maps`, for training AU readers: the acting AUs are given, and each map is similar to a
   measured one;
-- `simulated_maps`, for a recognizer to compare clips with where it may keep none: the AUs are drawn
-  without regard to any data set or class, and the maps lie further apart than measured ones do. No
-  clip of anybody is in them. Files of weights hold their seed instead of them, so that no number
-  of these may change.
+- `simulated_maps`, landmarks with which a recognizer compares clips without storing any clip: the
+  AUs are drawn independently of data sets and classes, and the maps differ more than measured ones.
+  They contain no real clip. Files of weights hold only their seed, so the constants below must not
+  change.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from aumer.simulate.anatomy import ACTION_UNITS, Action, displacement
 from aumer.types import BoolArray, FloatArray
 
 _MIDDLE = (SIDE - 1) / 2
-#: Share of AUs that one side makes alone; of those coded in CASME II and SAMM it is a sixth.
+#: Share of one-sided AUs; in CASME II and SAMM it is a sixth.
 _ONE_SIDED = 0.15
-#: How faces and crops differ in width and height: sd of shares, or of logarithms.
+#: Variation of faces and crops in width and height: standard deviations, of shares or of
+#: logarithms.
 _SCALE = 0.06
 
-#: Of `acted_maps`. How crops are off, px.
+#: For `acted_maps`: standard deviation of the crop's offset, px.
 _ROW, _COLUMN = 0.6, 0.4
-#: How AUs differ from their usual strength, and one side from the other (logarithms).
+#: Variation of the AUs' strength, and between the sides (logarithms).
 _STRENGTH, _SIDE_STRENGTH = 0.5, 0.25
-#: Share of the maps in which the eyes close a little, too.
+#: Share of the maps in which the eyes also close a little.
 _BLINKS = 0.1
-#: Errors of the flow, as shares of the largest motion: from and to, and how far they reach, in px,
-#: each with its weight.
+#: Errors of the flow, as shares of the largest motion (range), and their reach in px with weights.
 _ERROR, _REACH = (0.03, 0.15), ((1.0, 1.0), (2.5, 3.0))
-#: What is left of the head's motion, as a share of the largest motion.
+#: Residual head motion, as a share of the largest motion.
 _HEAD = 0.06
-#: A flow shows edges of motion so blurred, in px.
+#: Blur of motion edges in a flow, px.
 _BLUR = 0.7
 
-#: Of `simulated_maps`. How many AUs act at once, and how often.
+#: For `simulated_maps`: number of acting AUs, with probabilities.
 _AUS_AT_ONCE = ((1, 0.4), (2, 0.35), (3, 0.25))
-#: Against its sense (an onset that lies within an expression), so often.
+#: Probability of reversed motion (an onset within an expression).
 _BACKWARDS = 0.1
-#: How crops are off, px.
+#: Standard deviation of the crop's offset, px.
 _OFF = 0.7
-#: Reach (px) and size (shares of the AUs' root mean square, between these, log-uniform) of errors;
-#: size of the head's motion.
+#: Reach (px) and size of errors (shares of the AUs' root mean square, log-uniform in this range);
+#: size of the head motion.
 _REACHES, _NOISE, _SLOPE = (1.5, 2.5, 4.0), (0.1, 1.0), (0.05, 0.7)
 
 
@@ -61,15 +61,15 @@ def acted_map(
     *,
     off: tuple[float, float] = (0.0, 0.0),
 ) -> Floats:
-    """(28, 28, 2) px of the map: what known AUs do to the mean face, and nothing else.
+    """(28, 28, 2) px of the map: displacement of the mean face by known AUs, undisturbed.
 
     Args:
         actions: intensity in [0, 1] by AU and side, see `aumer.simulate.anatomy.displacement`.
-        position: where the map shows the face.
-        off: how many px to the right and down of there it lies.
+        position: position of the face in the map.
+        off: offset from there to the right and down, px.
 
     Raises:
-        UsageError: an AU or a side that there is not.
+        UsageError: unknown AU or side.
     """
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     x = (columns - _MIDDLE - off[0]) / position.across
@@ -85,10 +85,10 @@ def acted_maps(
     """A map for each set of AUs.
 
     Args:
-        acted: (N, K) bool, which of `aus` act in each.
+        acted: (N, K) bool, which of `aus` act in each map.
 
     Returns:
-        (N, 28, 28, 3) float32: u, v and strain, in px of the map; their size means nothing.
+        (N, 28, 28, 3) float32: u, v and strain, in px of the map; the scale is arbitrary.
     """
     found = np.empty((len(acted), SIDE, SIDE, 2), np.float32)
     for one, own in zip(found, acted, strict=True):
@@ -103,7 +103,7 @@ def acted_maps(
             left, right = size * np.exp(_SIDE_STRENGTH * rng.standard_normal(2))
             if rng.random() < _ONE_SIDED:
                 left, right = (left, 0.0) if rng.random() < 0.5 else (0.0, right)
-            # Not each side for itself: what an AU moves on the midline would move twice as far.
+            # Not one side after the other: the midline would be moved twice.
             actions[int(au), "both"] = min(left, right)
             actions[int(au), "left" if left > right else "right"] = abs(left - right)
         if rng.random() < _BLINKS:
@@ -118,11 +118,11 @@ def acted_maps(
 
 
 def simulated_maps(position: FacePosition, number: int, seed: int = 0) -> FloatArray:
-    """Maps of faces that lie at a place, one to three AUs each.
+    """Maps of faces at a given position, with one to three AUs each.
 
     Args:
-        position: where the mean face lies.
-        seed: the same gives the same maps.
+        position: position of the mean face.
+        seed: the same seed gives the same maps.
 
     Returns:
         (number, 28, 28, 3) float32: u to the image's right and v down in px, and optical strain.
@@ -155,8 +155,9 @@ def _drawn(rng: np.random.Generator) -> dict[Action, float]:
 
 
 def _ramps(middle: float, per: float) -> Floats:
-    """(28, 28, 3): 1, and how far each pixel lies to the right and down of `middle`, in `per` px:
-    what a field that is affine is made of."""
+    """(28, 28, 3): 1, and each pixel's offset to the right and down of `middle` in units of `per`
+    px: the basis of affine fields.
+    """
     rows, columns = (np.mgrid[:SIDE, :SIDE] - middle) / per
     return np.stack([np.ones_like(rows), columns, rows], axis=-1)
 
@@ -175,6 +176,6 @@ def _between(rng: np.random.Generator, ends: tuple[float, float]) -> float:
 
 
 def _unit(field: Floats) -> Floats:
-    """Of root mean square 1."""
+    """The field scaled to root mean square 1."""
     unit: Floats = field / max(float(np.sqrt((field**2).mean())), 1e-12)
     return unit

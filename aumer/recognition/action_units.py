@@ -1,8 +1,7 @@
-"""Which action units act from onset to apex: what an AU reader takes, says, and keeps in a file.
+"""Interface of AU readers: which action units act from onset to apex.
 
-An AU reader stands beside the recognizers (`aumer.recognition.interface`): it reads the same
-flow maps, and says of each action unit (AU) how probable it is that it acts, and on which side of
-the face where that can be told.
+An AU reader reads the same flow maps as recognizers (`aumer.recognition.interface`), and gives for
+each action unit (AU) the probability that it acts and, if possible, the side of the face.
 """
 
 from __future__ import annotations
@@ -31,25 +30,26 @@ from aumer.types import SIDES, ActingUnit, BoolArray, FloatArray, Side
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: What `AUClips.sides` holds: `aumer.types.SIDES` by its place there.
+#: Values of `AUClips.sides`: indices of `aumer.types.SIDES`.
 BOTH, LEFT, RIGHT = range(3)
 
 
 @dataclass(frozen=True, eq=False)
 class AUClips:
-    """Flow maps of which coders say which AUs act.
+    """Flow maps with coded AUs.
 
     Shapes:
         inputs (N, 28, 28, 3) float32, as `aumer.recognition.interface.Clips`; acted (N, K) bool;
-        sides (N, K) int64: `BOTH`, `LEFT` or `RIGHT`, the subject's; `BOTH` where it does not act.
+        sides (N, K) int64: `BOTH`, `LEFT` or `RIGHT`, of the subject's face; `BOTH` if it does not
+        act.
 
     Attributes:
         aus: numbers of the AUs, in the order of the columns.
-        subjects: whose each clip is; clips of one subject are alike and are never parted.
-        sources: the data set of each clip; empty where that is not known.
+        subjects: subject of each clip; clips of one subject are similar and are never split.
+        sources: the data set of each clip; empty if unknown.
 
     Raises:
-        UsageError: the shapes do not go together, or an input is of another shape or not finite.
+        UsageError: the shapes do not fit together, or an input has a wrong shape or is not finite.
     """
 
     inputs: FloatArray
@@ -83,7 +83,7 @@ class AUClips:
         *,
         aus: Sequence[int],
     ) -> Self:
-        """By what coders wrote of each clip, as `aumer.graph.au.read` reads it: "4+L7".
+        """From the coders' text for each clip, in the notation of `aumer.graph.au.read`: "4+L7".
 
         Raises:
             UsageError: as the class.
@@ -95,7 +95,7 @@ class AUClips:
         return len(self.inputs)
 
     def take(self, rows: npt.NDArray[Any]) -> Self:
-        """Those of a boolean mask (N,), or of indices in their order."""
+        """The clips of a boolean mask (N,), or of indices, in the given order."""
         index = np.flatnonzero(rows) if rows.dtype == bool else rows
         return replace(
             self,
@@ -110,9 +110,9 @@ class AUClips:
 def coded_units(
     texts: Iterable[str], aus: Sequence[int]
 ) -> tuple[BoolArray, npt.NDArray[np.int64]]:
-    """What coders wrote -> acted (N, K) bool and sides (N, K), as `AUClips` has them.
+    """Coders' texts -> acted (N, K) bool and sides (N, K), as in `AUClips`.
 
-    Of alternatives the first counts, and an AU that another carried along does not.
+    Of alternatives the first counts; an AU that only moves along with another does not.
     """
     rows = [[u for u in au.read(text).units if u.made and u.kind == "AU"] for text in texts]
     acted = np.zeros((len(rows), len(aus)), bool)
@@ -121,23 +121,23 @@ def coded_units(
         for column, number in enumerate(aus):
             own = {u.side for u in units if u.number == number}
             acted[k, column] = bool(own)
-            if len(own) == 1:  # made left and right is made on both
+            if len(own) == 1:  # left and right means both
                 sides[k, column] = SIDES.index(own.pop())
     return acted, sides
 
 
 class AUReader(Trained):
-    """One way to read AUs off flow maps; what is not said here is said of `Trained`.
+    """Base class of AU readers for flow maps; see also `Trained`.
 
     A reader of your own derives from this class, defines `name`, `fit` (of `AUClips`) and
-    `predict_proba`, and overrides what else it can do; it is registered as a class
-    (``@aumer.register("au-reader", "mine")``) or handed over as an object.
-    `aumer.testing.AUReaderSuite` checks that it keeps this contract.
+    `predict_proba`, and overrides the optional methods that it supports; it is registered as a
+    class (``@aumer.register("au-reader", "mine")``) or passed as an object.
+    `aumer.testing.AUReaderSuite` checks this contract.
 
     Attributes:
-        aus: what the columns of `predict_proba` stand for; empty before `fit`.
-        thresholds: (K,) from which probability an AU is said to act.
-        known: those that it can learn to read; `None` for any.
+        aus: AUs of the columns of `predict_proba`; empty before `fit`.
+        thresholds: (K,) least probability at which each AU counts as acting.
+        known: AUs that it can learn to read; `None` for any.
 
     Example:
         >>> from aumer.recognition import action_units
@@ -157,7 +157,7 @@ class AUReader(Trained):
 
     @abstractmethod
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
-        """(N, 28, 28, 3) maps -> (N, K) float64: how probable it is that each AU acts.
+        """(N, 28, 28, 3) maps -> (N, K) float64: probability that each AU acts.
 
         Args:
             sources: as `aumer.recognition.interface.Recognizer.predict_proba`.
@@ -167,10 +167,10 @@ class AUReader(Trained):
 
     @classmethod
     def check(cls, aus: Sequence[int]) -> None:
-        """Complain of AUs that it cannot learn to read.
+        """Raise an error for AUs that it cannot learn to read.
 
         Raises:
-            UsageError: one is none of `known`.
+            UsageError: one is not in `known`.
         """
         if cls.known is not None and (strange := sorted(set(aus) - cls.known)):
             raise UsageError(
@@ -179,12 +179,13 @@ class AUReader(Trained):
             )
 
     def sides(self, inputs: FloatArray, sources: Sequence[str] = ()) -> list[list[Side | None]]:
-        """(N lists of K): on which side each AU acts if it does, one of `aumer.types.SIDES`; `None`
-        where the reader cannot tell."""
+        """(N lists of K): the side of each AU if it acts, one of `aumer.types.SIDES`; `None` if the
+        reader cannot tell.
+        """
         return [[None] * len(self.aus) for _ in range(len(inputs))]
 
     def read(self, inputs: FloatArray, sources: Sequence[str] = ()) -> list[tuple[ActingUnit, ...]]:
-        """Every AU of each map, in the order of their numbers."""
+        """All AUs of each map, in order of their numbers."""
         shares = checked(self, self.predict_proba(inputs, sources), len(inputs))
         order = np.argsort(self.aus)
         return [
@@ -230,12 +231,12 @@ __getattr__ = moved(  # for one release
 
 
 class ActionUnits(Stage[AUReader, tuple[ActingUnit, ...]]):
-    """The stage that reads AUs off moments of videos: every AU of each.
+    """The stage that reads the AUs of moments of videos.
 
     Args: as `Stage`.
 
     Raises:
-        UsageError: the reader is not trained, or there is no such flow.
+        UsageError: the reader is not trained, or the flow is unknown.
     """
 
     def __init__(
@@ -246,7 +247,7 @@ class ActionUnits(Stage[AUReader, tuple[ActingUnit, ...]]):
 
     @property
     def reader(self) -> AUReader:
-        """What reads."""
+        """The AU reader."""
         return self.part
 
     def judge(self, clip: Clip) -> tuple[ActingUnit, ...]:
@@ -255,5 +256,5 @@ class ActionUnits(Stage[AUReader, tuple[ActingUnit, ...]]):
         return self.reader.read(clip[None])[0]
 
     def unmoved(self, answer: tuple[ActingUnit, ...]) -> tuple[ActingUnit, ...]:
-        """No AU at all."""
+        """No AUs."""
         return ()

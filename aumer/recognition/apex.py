@@ -1,7 +1,7 @@
-"""Where an expression peaks, when only its onset and offset are known. numpy only.
+"""Methods that find the apex from onset and offset. numpy only.
 
-A way ("apex" in the registry) is a function of a `Span` that gives a frame; `find` asks one by
-name. `benchmarks/accuracy/apex.py` measures ours on simulated films.
+A method ("apex" in the registry) is a function of a `Span` that returns a frame; `find` calls one
+by name. `benchmarks/accuracy/apex.py` measures aumer's methods on simulated films.
 """
 
 from __future__ import annotations
@@ -22,44 +22,45 @@ from aumer.types import Features, FloatArray, ImageArray, IntArray
 #: Landmarks: mouth corners, chin, outer eye corners, middle of the brows, tip of the nose.
 _MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 36, 45, 19, 24, 30
 
-#: The face is back at rest where its ROIs end no further from the start than this many times the
-#: greatest distance from the line between. From 1.5 on whole expressions are found alike, and those
-#: cut at the apex the better the smaller it is (benchmarks/accuracy/apex.py's films).
+#: The face has returned to rest if its ROIs end no further from the start than this factor times
+#: the greatest distance from the line between. From 1.5 on results on complete expressions do not
+#: change; for clips cut at the apex smaller is better (films of benchmarks/accuracy/apex.py).
 _BACK = 1.5
-#: And where it is at that distance at least this share as far from the start as it ends: drift
-#: takes it half-way at most in half the time.
+#: At its greatest distance the face must also have gone at least this share of the way from start
+#: to end: drift alone reaches at most half of it in half the time.
 _AWAY = 0.25
 
-#: The way that is taken where nobody names one.
+#: The default method.
 DEFAULT = "rise-and-fall"
-#: The way that takes a lag, after a colon.
+#: The method with a lag, given after a colon.
 _LAGGING = "roi-difference"
 
-#: `rise_and_fall`: knots of its courses, and points of the interval at which they are compared.
+#: `rise_and_fall`: number of knots of the courses, and of points at which they are compared.
 _KNOTS, _POINTS = 20, 65
-#: The share of the interval at which an apex lies is normal about the middle, before anything is
-#: seen of it: the coders' spread is .15 on CASME II and .16 on SAMM.
+#: Prior of the apex's position in the interval: normal around the middle; the coders' standard
+#: deviation is .15 on CASME II and .16 on SAMM.
 _SPREAD = 0.16
-#: And how many independent measurements the path of a ROI is worth. Of 8, 16 and 24 on seed set A
-#: of benchmarks/accuracy/apex.py the last two do alike, and 16 goes to the middle the sooner.
+#: Effective number of independent measurements in an ROI's path. Of 8, 16 and 24 on seed set A of
+#: benchmarks/accuracy/apex.py the last two are equally good, and 16 tends more to the middle in
+#: noise.
 _WORTH = 16.0
-#: What no course explains even of a path without noise: no more is believed of a fit.
+#: Least unexplained share of a path, even without noise: limits the confidence in a fit.
 _FLOOR = 1e-4
-#: The clip ends before the face is back where its ROIs end further from the start than this many
-#: times the greatest distance from the line between: drift seldom takes them so far.
+#: The clip ends before the face has returned if its ROIs end further from the start than this
+#: factor times the greatest distance from the line between: drift seldom goes that far.
 _CUT = 3.0
 
 
 @dataclass(frozen=True)
 class Span:
-    """What a way may look at, made when it is asked for.
+    """The input of a method; motion and pictures are made when they are called for.
 
     Attributes:
-        onset, offset: 0-based frames, with one between at least.
-        motion: makes the features from onset to offset.
-        pictures: makes the frames (N,) from onset to offset that show a face, the aligned faces in
-            gray (N, H, W) uint8, and their landmarks (N, 68, 2) px.
-        lag: frames; see `roi_difference`. "roi-difference:3" asks for 3.
+        onset, offset: 0-based frames, with at least one in between.
+        motion: returns the features from onset to offset.
+        pictures: returns the frames (N,) from onset to offset that show a face, the aligned gray
+            faces (N, H, W) uint8, and their landmarks (N, 68, 2) px.
+        lag: frames; see `roi_difference`. "roi-difference:3" means a lag of 3.
     """
 
     onset: int
@@ -73,17 +74,17 @@ Pictures = tuple[IntArray, ImageArray, FloatArray]
 
 
 def check(way: str) -> None:
-    """Complain of a name that there is not, or a lag, before anything is read.
+    """Check the name of a method and its lag before anything is read.
 
     Raises:
-        UsageError: no way is called so; the message lists them and the nearest. Or a lag that is
-            no frame count, or that the way does not have.
+        UsageError: unknown name (the message lists all, and the nearest), or a lag that is not a
+            frame count or that the method does not have.
     """
     parted(way)
 
 
 def parted(way: str) -> tuple[str, int]:
-    """The name, and the lag after the colon.
+    """The name and the lag of a text such as "roi-difference:3".
 
     Raises:
         UsageError: as `check`.
@@ -105,15 +106,16 @@ def parted(way: str) -> tuple[str, int]:
 
 
 def names() -> tuple[str, ...]:
-    """The ways by name."""
+    """The names of all methods."""
     return registry.names("apex")
 
 
 def find(way: str, where: Span) -> int:
-    """The apex by the way of this name, after the onset unless the interval is one frame long.
+    """The apex by the named method; later than the onset unless the interval is one frame long.
 
     Raises:
-        UsageError: there is no such way, it cannot be had here, or gives no frame of the interval.
+        UsageError: unknown method, one that cannot be used here, or one that returns no frame of
+            the interval.
     """
     onset, offset = where.onset, where.offset
     name, lag = parted(way)
@@ -149,8 +151,9 @@ def by_both_ends(where: Span) -> int:
 
 
 def by_roi_difference(where: Span) -> int:
-    """The maximum of `roi_difference`, over the frames that show a face; of fewer than its lag asks
-    for, with the lag that they have."""
+    """The maximum of `roi_difference`, over the frames that show a face; with too few frames for
+    its lag, the lag is reduced.
+    """
     frames, grays, landmarks = where.pictures()
     if len(frames) < 2:
         raise UsageError(
@@ -162,24 +165,24 @@ def by_roi_difference(where: Span) -> int:
 
 
 def midpoint(onset: int, offset: int) -> int:
-    """The frame half-way, the earlier one where there are two."""
+    """The middle frame; of two the earlier."""
     return (onset + offset) // 2
 
 
 def flow_peak(features: Features, onset: int, offset: int) -> int:
-    """The frame after the onset at which a ROI is furthest from where it was at rest.
+    """The frame after the onset at which an ROI is furthest from rest.
 
-    A face is at rest at the onset and, but for what drifts meanwhile, at the offset: the path of
-    each ROI is taken from the line that joins its two ends. Where the ends are further apart than
-    any ROI ever is from that line, or where the face still rests when it is furthest from it, the
-    clip ends before the face is back, and the paths stand as they are. Rows without motion count as
-    rest. It is as fine as the features' rate.
+    A face is at rest at the onset and, except for drift, at the offset: distances are measured from
+    the line that joins the two ends of an ROI's path. If the ends are further apart than any ROI
+    ever is from that line, or if the face still rests when it is furthest from it, the clip ends
+    before the face has returned; then the paths are used without subtracting the line. Rows without
+    motion count as rest. The resolution is that of the features.
 
     Args:
         onset, offset: frame ordinals, as `Features.frames` counts them.
 
     Raises:
-        UsageError: no row of the features lies between the two.
+        UsageError: no row of the features lies between onset and offset.
     """
     rows = rows_between(features, onset, offset)
     steps = np.nan_to_num(features.values[rows[:-1]].astype(np.float64))
@@ -187,26 +190,25 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
     drift = path - np.linspace(0, 1, len(path))[:, None, None] * path[-1]
     back = _comes_back(path, drift, _BACK)
     height = np.pad(_distance(drift if back else path).max(axis=1) ** 2, 1, mode="edge")
-    # A row's noise moves the maximum of a plateau; its neighbors know better.
+    # Smoothed over neighbors, since noise moves the maximum of a plateau.
     smooth = height[:-2] + 2 * height[1:-1] + height[2:]
     peak = 1 + int(smooth[1:].argmax())
     return int(np.clip(features.frames[rows[peak]], onset + 1, offset))
 
 
 def rise_and_fall(features: Features, onset: int, offset: int) -> int:
-    """The middle of the hold of the rise, hold and fall that the paths of the ROIs follow.
+    """The apex from a fit of rise, hold and fall to the paths of the ROIs: the middle of the hold.
 
-    Every course of rest, linear rise, hold, linear fall and rest whose knots lie on a grid is
-    fitted to the ROIs, each moving as far along it as suits it best: to their paths as they are,
-    and to what is left of them without steady drift. How probable a course is follows from what it
-    leaves unexplained, as if a path were a fixed number of measurements with noise of unknown
-    size, ROIs counting by how far they move, and from where its apex lies: near the middle, as
-    coders' do. The apex is the median over all courses. The less one course explains more than
-    others, as in noise, the nearer that is to the middle of the interval.
+    Every course of rest, linear rise, hold, linear fall and rest with knots on a grid is fitted to
+    the ROIs, each with its best amplitude: to their paths, and to the paths without linear drift.
+    The probability of a course follows from the unexplained part, as for a fixed number of
+    measurements with noise of unknown size, with ROIs weighted by how far they move, and from a
+    prior of its apex near the middle, as in coders' annotations. The apex is the median over all
+    courses. The less the courses differ in fit, as in noise, the nearer it is to the middle of the
+    interval.
 
-    It depends neither on how far a face moves nor on the rate, and lies between the rows where
-    frames do. Rows without motion count as rest. Where the clip ends long before the face is back,
-    it is `flow_peak`.
+    It depends neither on the amplitude nor on the rate, and may lie between rows. Rows without
+    motion count as rest. If the clip ends long before the face has returned, `flow_peak` is used.
 
     Args:
         onset, offset: frame ordinals, as `Features.frames` counts them.
@@ -215,7 +217,7 @@ def rise_and_fall(features: Features, onset: int, offset: int) -> int:
         A frame after the onset.
 
     Raises:
-        UsageError: no row of the features lies between the two.
+        UsageError: no row of the features lies between onset and offset.
     """
     path = path_between(features, onset, offset, _POINTS)
     line = np.linspace(0, 1, _POINTS)[:, None, None] * path[-1]
@@ -225,7 +227,7 @@ def rise_and_fall(features: Features, onset: int, offset: int) -> int:
     belief = prior.copy()
     for trend, shapes in bases:
         belief -= _WORTH / 2 * _unexplained(path, trend, shapes) / len(bases)
-    # Courses of one apex count together, so that the median moves evenly between apexes.
+    # Courses with the same apex count together, so that the median moves evenly between apexes.
     weight = np.bincount(which, np.exp(belief - belief.max()))
     below = (np.cumsum(weight) - weight / 2) / weight.sum()
     share = float(np.interp(0.5, below, places))
@@ -235,10 +237,11 @@ def rise_and_fall(features: Features, onset: int, offset: int) -> int:
 def _unexplained(
     path: npt.NDArray[np.float64], trend: npt.NDArray[np.float64], shapes: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Logarithm of the share of the ROIs' paths (T, R, 2) that each course (N, T) leaves: (N,).
+    """Logarithm of the share of the ROIs' paths (T, R, 2) that each course (N, T) leaves
+    unexplained: (N,).
 
     Args:
-        trend: (K, T) orthonormal rows that are taken from the paths first.
+        trend: (K, T) orthonormal rows that are projected out of the paths first.
     """
     flat = path.reshape(len(path), -1)
     flat = flat - trend.T @ (trend @ flat)
@@ -257,13 +260,12 @@ _Basis = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 @lru_cache(maxsize=1)
 def _courses() -> tuple[npt.NDArray[np.float64], IntArray, npt.NDArray[np.float64], list[_Basis]]:
-    """Courses of `rise_and_fall`.
+    """The courses of `rise_and_fall`.
 
     Returns:
-        Apexes (M,) as shares of the interval; which of them each course has (N,); the logarithm of
-        how probable the course is beforehand (N,); and for paths as they are and without drift
-        what is taken from them (K, `_POINTS`) and the courses without it (N, `_POINTS`), of
-        length 1.
+        Apexes (M,) as shares of the interval; the index of each course's apex (N,); the log prior
+        of each course (N,); and, for paths with and without drift, the trend to project out (K,
+        `_POINTS`) and the courses without it (N, `_POINTS`), normalized.
     """
     grid = range(_KNOTS + 1)
     knots = np.array(
@@ -282,22 +284,22 @@ def _courses() -> tuple[npt.NDArray[np.float64], IntArray, npt.NDArray[np.float6
         knots[:, 1] + knots[:, 2], return_inverse=True, return_counts=True
     )
     places = places / (2 * _KNOTS)
-    # Many courses peak near the middle and few near an end; that says nothing of faces.
+    # Corrects for the grid, on which more courses peak near the middle than near the ends.
     prior = -0.5 * ((places - 0.5) / _SPREAD) ** 2 - np.log(many)
     return places, which, prior[which], bases
 
 
 def both_ends(features: Features, onset: int, offset: int) -> int:
-    """The frame at which the ROIs are furthest from where they are at the onset and the offset.
+    """The frame at which the ROIs are furthest from their positions at onset and offset.
 
-    The mean over ROIs of the distance from the one place plus that from the other; of several
-    frames in a row that are as far, the middle one.
+    It maximizes the mean over ROIs of the sum of both distances; of several equal frames in a row
+    the middle one.
 
     Args:
         onset, offset: frame ordinals, as `Features.frames` counts them.
 
     Raises:
-        UsageError: no row of the features lies between the two.
+        UsageError: no row of the features lies between onset and offset.
     """
     path = path_between(features, onset, offset, offset - onset + 1)
     far = (_distance(path - path[0]) + _distance(path - path[-1])).mean(axis=1)
@@ -308,12 +310,12 @@ def both_ends(features: Features, onset: int, offset: int) -> int:
 def path_between(
     features: Features, onset: int, offset: int, points: int
 ) -> npt.NDArray[np.float64]:
-    """Where each ROI is at `points` even steps from onset to offset: (points, R, 2) float64 px.
+    """Position of each ROI at `points` even steps from onset to offset: (points, R, 2) float64 px.
 
-    From where it is at the first row; linear between rows. Rows without motion count as rest.
+    Relative to the first row; linear between rows. Rows without motion count as rest.
 
     Raises:
-        UsageError: no row of the features lies between the two.
+        UsageError: no row of the features lies between onset and offset.
     """
     rows = rows_between(features, onset, offset)
     rows = np.arange(max(rows[0] - 1, 0), min(rows[-1] + 2, len(features.frames)))
@@ -327,15 +329,17 @@ def path_between(
 
 def _comes_back(path: npt.NDArray[np.float64], drift: npt.NDArray[np.float64], most: float) -> bool:
     """Whether paths (T, R, 2), which differ by `drift` from the line that joins their ends, end at
-    rest: not further from the start than `most` times the greatest distance from the line."""
+    rest: no further from the start than `most` times the greatest distance from the line.
+    """
     end, far = _distance(path[-1:]).max(), _distance(drift).max(axis=1)
-    # Rest, and then a rise to the last frame: what is furthest from the line is the true onset.
+    # In a clip of rest and then a rise to the last frame, the point furthest from the line is the
+    # true onset.
     away = _distance(path[[int(far.argmax())]]).max()
     return bool(end <= most * far.max() and away >= _AWAY * end)
 
 
 def _distance(path: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(T, R, 2) -> (T, R)."""
+    """Euclidean norm, (T, R, 2) -> (T, R)."""
     return np.asarray(np.linalg.norm(path, axis=-1))
 
 
@@ -343,7 +347,7 @@ def rows_between(features: Features, onset: int, offset: int) -> IntArray:
     """Rows of `features` from the one nearest to `onset` to the one nearest to `offset`.
 
     Raises:
-        UsageError: the interval lies outside the features, or is shorter than one of their steps.
+        UsageError: the interval lies outside the features, or is shorter than one row.
     """
     frames = features.frames
     if len(frames) and onset <= frames[-1] and offset >= frames[0]:
@@ -360,7 +364,7 @@ def rows_between(features: Features, onset: int, offset: int) -> IntArray:
 def roi_difference(
     grays: ImageArray, landmarks: FloatArray, lag: int = 1
 ) -> npt.NDArray[np.float64]:
-    """How far each frame is from onset and offset, against how fast the face changes in it.
+    """Difference of each frame from onset and offset, relative to its rate of change.
 
     Quang et al. (CapsuleNet for micro-expression recognition, FG 2019): the mean over ten cells of
     the mean over pixels of (|I_t - I_onset| + 1) / (|I_t - I_t-lag| + 1), plus the same against the
@@ -368,14 +372,14 @@ def roi_difference(
 
     Args:
         grays: (T, H, W) uint8 aligned faces from onset to offset.
-        landmarks: (68, 2) px of the first of them.
-        lag: frames; 1 in the authors' code, 3 in a paper that uses it again.
+        landmarks: (68, 2) px in the first face.
+        lag: frames; 1 in the authors' code, 3 in a later paper that uses the method.
 
     Returns:
         (T,) float64; 0 for the first `lag` frames, which have no earlier one.
 
     Raises:
-        UsageError: a lag below 1, or no more frames than it.
+        UsageError: a lag below 1 or not smaller than the number of frames.
     """
     if not 1 <= lag < len(grays):
         raise UsageError(
@@ -393,10 +397,10 @@ def roi_difference(
 
 
 def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
-    """Quang et al.'s ten cells as x0, y0, x1, y1 px: (10, 4) int64, cut at the image (H, W).
+    """Quang et al.'s ten cells as x0, y0, x1, y1 px: (10, 4) int64, clipped to the image (H, W).
 
-    Squares as wide as half the mouth: on its corners, above the chin, beside the nose over the
-    corners' height, outside the eyes, and three in a row at the height of the brows.
+    Squares with half the width of the mouth: on its corners, above the chin, beside the nose above
+    the corners, outside the eyes, and three in a row at the brows.
     """
     p = landmarks.astype(np.float64)
     side = (p[_MOUTH_L, 0] - p[_MOUTH_R, 0]) / 2
@@ -422,5 +426,5 @@ def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
     return np.concatenate([low, np.clip(corners[:, 2:], low + 1, limit[2:])], axis=1)
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     __getattr__ = moved(__name__, {"METHODS": "aumer.recognition.apex.names"})

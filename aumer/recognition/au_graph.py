@@ -1,19 +1,18 @@
-"""``graph``: AUs read off a flow map by a linear head over a graph of ROIs, and a prior on labels.
+"""The AU reader ``graph``: a linear head over a graph of ROIs in a flow map, and a prior on labels.
 
-What the head reads of a map: the cells of a grid, and beside them the ROIs, each the mean of its
-part of the face, passed once along the edges of the AU graph. All AUs share that; each has weights
-of its own (logistic regression, both answers weighing the same), learned from coded clips, their
-mirror images, and maps of known AUs (`acted_maps`). So a score is evidence, a log-likelihood ratio
-up to a scale that is found on subjects left out. `au_prior` then weighs all evidence together: an
-AU that is rarely made alone gains by what it is made with.
+The head reads the cells of a grid, and the ROIs: each the mean of its part of the face, propagated
+once along the edges of the AU graph. These features are shared; each AU has its own weights
+(logistic regression with balanced classes), learned from coded clips, their mirror images, and maps
+of known AUs (`acted_maps`). So a score is evidence, a log-likelihood ratio up to a scale that is
+fitted on left-out subjects. `au_prior` then combines all evidence: an AU that rarely acts alone
+becomes more probable by the AUs that it acts with.
 
-Everything is chosen within the training clips, on subjects left out: cost, weight of the simulated
-maps, strength of the prior, scale of the evidence, and from which probability an AU is said to act
-(half the F1 that it reaches, where F1 is greatest: Lipton et al., ECML 2014). What is kept are
-weights: no clip, and no row of any.
+Everything is chosen within the training clips, on left-out subjects: cost, weight of the simulated
+maps, strength of the prior, scale of the evidence, and the threshold of each AU (half the best F1:
+Lipton et al., ECML 2014). Only weights are stored, no clip and no part of one.
 
-The side is told by what the two halves of the face do: the motion's projection on what the AU does
-on either. It is told of those AUs alone for which the coded clips bear it out.
+The side is determined from the two halves of the face: the motion is projected on the motion of the
+AU in each half. It is reported only for AUs for which the coded clips confirm this.
 """
 
 from __future__ import annotations
@@ -62,45 +61,47 @@ if TYPE_CHECKING:
 
 #: Cells along a side.
 _CELLS = 9
-#: Of ROIs beside cells, in deviations: the larger, the more alike are the weights within a ROI.
+#: Scale of ROI features relative to cells, in standard deviations: the larger, the more similar the
+#: weights within an ROI.
 _NODES = 2.0
-#: What is chosen from.
+#: The candidates for each choice.
 COSTS = (0.001, 0.003, 0.01)
 SIMULATED = (0.1, 0.3, 1.0)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: Parts of the training subjects, each left out once.
+#: Number of folds of the training subjects, each left out once.
 _FOLDS = 5
-#: Maps of known AUs, the share of them with few AUs taken evenly, and the least rate of an AU in
-#: the others: a head must have seen rare ones.
+#: Number of maps of known AUs, the share of these with few, uniformly drawn AUs, and the least rate
+#: of an AU in the others, so that rare AUs are learned.
 _MAPS, _EVENLY, _RATE = 1000, 0.4, 0.05
-#: The side is told of an AU with so many one-sided clips, if they stand out from the others by so
-#: much: the probability that of two clips the one-sided has the greater difference. Of those coded
-#: on both sides so many are to be told as that: a side that is named should be true.
+#: The side of an AU is reported if it has this many one-sided clips, and if these are separated
+#: from the others by this AUC (the probability that the one-sided of two clips has the greater
+#: difference). This share of the two-sided clips must stay two-sided, so that a reported side is
+#: reliable.
 _ONE_SIDED, _APART, _TRUE = 5, 0.8, 0.9
 
 
 class GraphAUReader(AUReader):
-    """A linear head over ROIs, and a prior over sets of AUs. Deterministic.
+    """An AU reader: a linear head over ROIs and a prior over sets of AUs. Deterministic.
 
     Args:
-        counts: which AUs are coded together, for the prior; without them AUs are independent.
+        counts: co-occurrence counts of coded AUs, for the prior; without them AUs are independent.
         graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks.
-        position: where the face lies in the maps, or its table, if that is known: for maps that are
+        position: position of the face in the maps (or a table of its fields), if known: for maps
             cut by landmarks (`aumer.recognition.clips`) it is `face_position.BY_LANDMARKS`. By
-            default it is found by where smiles, raised and lowered brows move the training clips.
-        choice: cost and weight of the simulated maps, fixed instead of chosen.
-        least: an AU coded in fewer clips is not read; 1 or more. With 0 such AUs are, by simulated
-            maps alone.
+            default it is estimated from smiles, raised and lowered brows in the training clips.
+        choice: fixes cost and weight of the simulated maps.
+        least: an AU coded in fewer clips is not read; 0 also reads AUs without clips, from
+            simulated maps alone.
         seed: of the simulated maps.
 
     Attributes:
-        chosen: what the last `fit` chose.
-        left_out: (N, K) the evidence of each clip that `fit` learned from, by heads that never saw
-            its subject; for whoever learns from evidence in turn. It is in no file.
+        chosen: choices of the last `fit`.
+        left_out: (N, K) the evidence of each training clip from heads that never saw its subject,
+            for models that learn from evidence. It is not stored in files.
 
     Raises:
-        UsageError: no such graph, or a value that is not allowed.
-        ConfigError: a table of `position` that is none.
+        UsageError: unknown graph, or a value that is not allowed.
+        ConfigError: an invalid table for `position`.
     """
 
     name: ClassVar[str] = "graph"
@@ -137,20 +138,20 @@ class GraphAUReader(AUReader):
         self._told: dict[int, float] = {}
         self._arrays: dict[str, Floats] = {}
 
-    # What it reads of a map
+    # Features of a map
 
     def _maps(self, inputs: FloatArray, sources: Sequence[str]) -> FloatArray:
         return applied(of_one_size(as_inputs(inputs)), sources, self._affines)
 
     def _features(self, maps: FloatArray) -> Floats:
-        """(N, F): cells, and ROIs after a step along the graph."""
+        """(N, F): cells, and ROIs after one propagation along the graph."""
         cells = cell_means(maps, _CELLS).reshape(len(maps), -1, 3)
         nodes = np.einsum("rc,nck->nrk", self._pooling, cells)
         return np.concatenate([cells.reshape(len(maps), -1), nodes.reshape(len(maps), -1)], axis=1)
 
     @cached_property
     def _pooling(self) -> Floats:
-        """(R, cells): the mean over each ROI's part, half of it passed on along the edges."""
+        """(R, cells): the mean over each ROI's part, with half of it propagated along the edges."""
         shares = parts(self.graph.rois, _CELLS, self.position)
         means = shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
         edges = edge_weights(self.graph)
@@ -167,11 +168,11 @@ class GraphAUReader(AUReader):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """See `Trained`: it takes seconds, and needs neither checkpoint nor callbacks.
+        """See `Trained`: it takes seconds, so checkpoint and callbacks are ignored.
 
         Raises:
-            UsageError: no AU is coded in `least` clips, one is coded in all, or fewer than two
-                subjects.
+            UsageError: no AU is coded in `least` clips, an AU is coded in all clips, or fewer than
+                two subjects.
         """
         self.check(clips.aus)
         counts = clips.acted.sum(0)
@@ -220,7 +221,7 @@ class GraphAUReader(AUReader):
         posterior = LabelPrior(rates, strength * coupling).posterior(evidence)
         best = [best_f1(posterior[:, k], acted[:, k]) for k in range(len(self.aus))]
         weights, bias = task.learned(np.ones(len(acted), bool), *setting)
-        # As the file holds them, so that a loaded reader is the same to the bit.
+        # Rounded as in the file, so that a loaded reader is identical.
         self._arrays = {
             name: np.asarray(value, np.float32).astype(np.float64)
             for name, value in {
@@ -254,13 +255,13 @@ class GraphAUReader(AUReader):
         self._prior = LabelPrior(self._arrays["rates"], self._arrays["coupling"])
 
     def subjects_needed(self) -> int:
-        """See `aumer.recognition.trained.Trained`: settings are chosen on subjects left out."""
+        """See `aumer.recognition.trained.Trained`: settings are chosen on left-out subjects."""
         return 2
 
     # Reading
 
     def evidence(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
-        """(N, K) float64: log-likelihood ratios of each AU, by the map alone.
+        """(N, K) float64: log-likelihood ratio of each AU, from the map alone.
 
         Raises:
             UsageError: it is not fitted, or wrong inputs.
@@ -292,7 +293,7 @@ class GraphAUReader(AUReader):
         ]
 
     def _differences(self, maps: FloatArray) -> Floats:
-        """(N, K) in [-1, 1]: how much more of each AU is on the left; 1 where all of it is."""
+        """(N, K) in [-1, 1]: left minus right share of each AU; 1 if it is only on the left."""
         sides = []
         for side in ("left", "right"):
             made = np.stack([acted_map({(au, side): 1.0}, self.position) for au in self.aus])
@@ -355,10 +356,10 @@ def _chosen(choice: Sequence[float]) -> tuple[float, float]:
 
 
 class _Known:
-    """Maps of known AUs as features.
+    """Features of maps of known AUs.
 
-    In them AUs act together by chance alone, so that a head learns what each does and not what it
-    comes with, which is the prior's.
+    There AUs co-occur only by chance, so that a head learns the effect of each AU; co-occurrence is
+    left to the prior.
     """
 
     def __init__(self, features: Floats, acted: BoolArray) -> None:
@@ -378,18 +379,18 @@ class _Known:
 
 
 class _Task:
-    """Coded clips, their mirror images and maps of known AUs, to learn from in part or whole."""
+    """Training data: coded clips, their mirror images and maps of known AUs; all or some rows."""
 
     def __init__(self, face: Floats, mirror: Floats, acted: BoolArray, known: _Known) -> None:
         self._face, self._mirror, self._acted, self._known = face, mirror, acted, known
 
     def learned(self, rows: BoolArray, cost: float, simulated: float) -> tuple[Floats, Floats]:
-        """Weights (K, F) and bias (K,), of features as they are, by these rows."""
+        """Weights (K, F) and bias (K,) for unscaled features, learned from these rows."""
         from sklearn.linear_model import LogisticRegression
 
         clips = np.concatenate([self._face[rows], self._mirror[rows]])
         mean, deviation = clips.mean(0), clips.std(0) + 1e-8
-        # Rows of a ROI's mean vary less than cells do, and say as much.
+        # Means of ROIs vary less than cells but are equally informative.
         size = np.ones(clips.shape[1])
         size[3 * _CELLS**2 :] = _NODES
         x = np.concatenate([clips, self._known.features])
@@ -412,7 +413,7 @@ class _Task:
         return weights, bias
 
     def left_out(self, folds: IntArray, cost: float, simulated: float) -> Floats:
-        """(N, K): scores of each clip by heads that never saw its subject."""
+        """(N, K): scores of each clip from heads that never saw its subject."""
         scores = np.empty(self._acted.shape)
         both = (self._face + self._mirror) / 2
         for fold in range(_FOLDS):
@@ -424,7 +425,7 @@ class _Task:
 
 
 def parts_of(subjects: Sequence[str]) -> IntArray:
-    """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
+    """(N,): the fold of each clip's subject; folds have similar sizes."""
     counts = Counter(subjects)
     if len(counts) < 2:
         raise UsageError("leaving a subject out needs clips of two subjects or more; found one")
@@ -437,7 +438,7 @@ def parts_of(subjects: Sequence[str]) -> IntArray:
 
 
 def _registered(maps: FloatArray, sources: Sequence[str]) -> dict[str, Affine]:
-    """Of each data set where its crops lie over those of the one with the most clips."""
+    """Registers the crops of each data set to those of the data set with the most clips."""
     counts = Counter(sources)
     if len(counts) < 2:
         return {}
@@ -446,7 +447,7 @@ def _registered(maps: FloatArray, sources: Sequence[str]) -> dict[str, Affine]:
 
 
 def _found(maps: FloatArray, acted: BoolArray, aus: Sequence[int]) -> FacePosition | None:
-    """`face_position.find` by AUs: smiles, raised and lowered brows move as its classes do."""
+    """`face_position.find` with AUs as classes: smiles, raised and lowered brows."""
 
     def acts(au: int) -> BoolArray:
         return acted[:, aus.index(au)] if au in aus else np.zeros(len(acted), bool)
@@ -473,9 +474,10 @@ def mean_precision(scores: Floats, acted: BoolArray) -> float:
 
 
 def calibrated(scores: Floats, acted: BoolArray) -> tuple[float, Floats]:
-    """Scale of all scores and offset of each AU: expit(scale * score + offset) is its probability.
+    """A common scale of scores and an offset for each AU: expit(scale * score + offset) is the
+    probability.
 
-    One scale for all, for a rare AU has too few clips to have its own.
+    The scale is common because a rare AU has too few clips for its own.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -493,7 +495,7 @@ def _log_loss(shares: Floats, acted: BoolArray) -> float:
 
 
 def best_f1(shares: Floats, acted: BoolArray) -> float:
-    """The greatest F1 that any threshold reaches."""
+    """The best F1 over all thresholds."""
     order = np.argsort(-shares, kind="stable")
     hits, taken = np.cumsum(acted[order]), np.arange(1, len(acted) + 1)
     return float((2 * hits / (taken + acted.sum())).max()) if acted.any() else 0.0
@@ -504,7 +506,7 @@ def _side(difference: float, limit: float) -> int:
 
 
 def _limit(differences: Floats, acted: BoolArray, sides: IntArray) -> float | None:
-    """From which difference an AU is one-sided; `None` where the clips do not bear it out."""
+    """The least difference of a one-sided AU; `None` if the clips do not confirm sides."""
     one = acted & (sides != BOTH)
     both = acted & (sides == BOTH)
     if one.sum() < _ONE_SIDED or not both.any():

@@ -1,8 +1,8 @@
-"""Which action units act together: a prior over sets of them, and what it makes of evidence.
+"""A prior over sets of action units, and posteriors from evidence.
 
 The prior is an Ising model of the labels, p(y) ~ exp(sum_k h_k y_k + sum_jk J_jk y_j y_k), fitted
-to how often AUs were coded, alone and in pairs. A face has few enough AUs to sum over all their
-sets, so that every number here is exact. numpy and scipy.
+to the frequencies of coded AUs and pairs of AUs. There are few enough AUs to sum over all sets, so
+all results are exact. numpy and scipy.
 """
 
 from __future__ import annotations
@@ -20,28 +20,27 @@ from aumer.errors import UsageError
 from aumer.types import BoolArray
 
 Floats = npt.NDArray[np.float64]
-#: All sets of so many AUs are summed over: 131,072.
+#: Most AUs; the sum is over 131,072 sets.
 MOST = 17
-#: Couplings are of this size before any row was seen: what was never coded together is not
-#: impossible.
+#: Prior standard deviation of couplings, so that pairs never coded together are not impossible.
 _SPREAD = 2.0
-#: Clips that are summed over at once.
+#: Clips processed together.
 _BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
 class PairCounts:
-    """In how many coded expressions AUs were seen, alone and together: counts, and no rows.
+    """Counts of AUs and pairs of AUs in coded expressions.
 
     Shapes:
-        pairs (K, K): in how many both acted; on the diagonal, each at all.
+        pairs (K, K): number of expressions with both AUs; on the diagonal, with each AU.
 
     Attributes:
         aus: numbers of the AUs.
-        rows: coded expressions in all.
+        rows: number of coded expressions.
 
     Raises:
-        UsageError: an AU twice, or counts that no rows have.
+        UsageError: a repeated AU, or inconsistent counts.
     """
 
     aus: tuple[int, ...]
@@ -67,12 +66,12 @@ class PairCounts:
 
     @classmethod
     def of(cls, aus: Sequence[int], acted: BoolArray) -> PairCounts:
-        """Of coded expressions: (n, K) bool, which AUs acted in each."""
+        """Count in coded expressions; acted (n, K) bool."""
         rows = np.asarray(acted, np.float64)
         return cls(tuple(aus), rows.T @ rows, len(rows))
 
     def over(self, aus: Sequence[int]) -> PairCounts:
-        """Of these AUs alone; of one that was not counted, none."""
+        """The counts for these AUs; 0 for AUs that were not counted."""
         index = [self.aus.index(au) if au in self.aus else -1 for au in aus]
         known = np.array(index) >= 0
         pairs = np.zeros((len(aus), len(aus)))
@@ -82,12 +81,12 @@ class PairCounts:
 
     @property
     def rates(self) -> Floats:
-        """(K,) how often each acts; above 0 and below 1, as if there had been one row more."""
+        """(K,) frequency of each AU in (0, 1), smoothed by one extra row."""
         found: Floats = (np.diag(self.pairs) + 0.5) / (self.rows + 1)
         return found
 
     def couplings(self) -> Floats:
-        """(K, K) symmetric, 0 on the diagonal: J of the prior that agrees with these counts.
+        """(K, K) symmetric, 0 on the diagonal: J fitted to these counts.
 
         By maximum likelihood with a normal prior of deviation 2 on every coupling.
 
@@ -120,14 +119,14 @@ class PairCounts:
 
 @dataclass(frozen=True, eq=False)
 class LabelPrior:
-    """How often AUs act, and by how much one speaks for another.
+    """Rates of AUs and couplings between them.
 
     Shapes:
-        rates (K,) in (0, 1): how often each acts, coupled or not; coupling (K, K) symmetric, 0 on
-        the diagonal: what both acting adds to the log-odds; all 0 where AUs are independent.
+        rates (K,) in (0, 1): marginal frequency of each AU; coupling (K, K) symmetric, 0 on the
+        diagonal: added to the log odds if both act; all 0 for independent AUs.
 
     Raises:
-        UsageError: other shapes, no share, or more than 17 AUs.
+        UsageError: wrong shapes, a rate outside (0, 1), or more than 17 AUs.
     """
 
     rates: Floats
@@ -143,12 +142,12 @@ class LabelPrior:
             raise UsageError(f"the coupling of {k} AUs is a symmetric ({k}, {k}) array")
 
     def posterior(self, evidence: Floats) -> Floats:
-        """How probable each AU is, given what the face shows of all of them.
+        """Posterior probability of each AU, given the evidence of all.
 
-        Without coupling that is ``expit(evidence + logit(rates))``, each AU for itself.
+        Without coupling that is ``expit(evidence + logit(rates))``, independently for each AU.
 
         Args:
-            evidence: (N, K) log-likelihood ratios: of what is seen if the AU acts, to if not.
+            evidence: (N, K) log-likelihood ratios of acting to not acting.
 
         Returns:
             (N, K) float64 probabilities.
@@ -164,13 +163,13 @@ class LabelPrior:
 
     @cached_property
     def _energy(self) -> Floats:
-        """(2^K,) what the coupling adds to the log-probability of each set."""
+        """(2^K,) contribution of the couplings to the log-probability of each set."""
         table = _table(len(self.rates))
         return np.asarray(((table @ self.coupling) * table).sum(1) / 2)
 
     @cached_property
     def _fields(self) -> Floats:
-        """(K,) h, with which each AU of the coupled prior is as frequent as `rates` says."""
+        """(K,) h such that the marginals of the coupled prior equal `rates`."""
         wanted = logit(self.rates)
         fields = wanted.copy()
         for _ in range(300):
@@ -184,7 +183,7 @@ class LabelPrior:
 
 @lru_cache(maxsize=2)
 def _table(k: int) -> Floats:
-    """(2^K, K) of 0 and 1: every set of K AUs."""
+    """(2^K, K) of 0 and 1: all sets of K AUs."""
     if k > MOST:
         raise UsageError(f"sets of {MOST} AUs at most can be summed over; found {k}")
     table: Floats = ((np.arange(2**k)[:, None] >> np.arange(k)) & 1).astype(np.float64)
@@ -192,7 +191,7 @@ def _table(k: int) -> Floats:
 
 
 def _marginals(energy: Floats, fields: Floats) -> Floats:
-    """(N, K): how probable each AU is under fields (N, K)."""
+    """(N, K): marginal probabilities under fields (N, K)."""
     table = _table(fields.shape[1])
     log = fields @ table.T + energy
     log -= log.max(1, keepdims=True)

@@ -1,7 +1,7 @@
-"""Probabilities that mean what they say: one factor of a recognizer's scores, found on clips that
-it did not learn from (temperature scaling; Guo et al., ICML 2017, whose temperature is 1 / factor).
+"""Temperature scaling of a recognizer's scores by one factor, fitted on clips that it was not
+trained on (Guo et al., ICML 2017, whose temperature is 1 / factor).
 
-The order of the classes stays as it is, so that nothing is recognized better or worse.
+The order of the classes does not change, so accuracy stays the same.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from scipy.optimize import minimize_scalar
 from aumer.recognition.face_position import Floats
 from aumer.types import IntArray
 
-#: Between what the factor lies. Scores that tell nothing give the least, those without a mistake
-#: the most.
+#: Range of the factor. Uninformative scores give the least, scores without an error the most.
 SHARPEST = (0.05, 20.0)
-#: Groups of subjects that are left out in turn, where leaving out each would take too long.
+#: Number of subject groups that are left out in turn, if leaving out each subject takes too long.
 FOLDS = 5
 
 
 def soft_max(scores: Floats) -> Floats:
-    """(N, C) -> (N, C): rows sum to 1."""
+    """(N, C) -> (N, C): soft-max of each row."""
     raised = np.exp(scores - scores.max(1, keepdims=True))
     shares: Floats = raised / raised.sum(1, keepdims=True)
     return shares
 
 
 def sharpness(scores: Floats, labels: IntArray) -> float:
-    """The factor by which the soft-max of scores (N, C) of known clips has the least log loss.
+    """The factor that minimizes the log loss of the soft-max of scores (N, C).
 
     Args:
-        scores: of clips whose subjects were not learned from.
+        scores: of clips whose subjects were not in training.
         labels: (N,).
     """
 
@@ -46,8 +45,9 @@ def sharpness(scores: Floats, labels: IntArray) -> float:
 
 
 def groups_left_out(subjects: Sequence[str], folds: int = FOLDS) -> Iterator[npt.NDArray[np.bool_]]:
-    """(N,) masks: which clips are left out in each of some rounds, a subject's clips together and
-    every clip once. Subjects are dealt by the number of their clips; nothing is drawn."""
+    """(N,) masks of the clips that are left out in each round: all clips of a subject together,
+    every clip once. Subjects are distributed by their number of clips, deterministically.
+    """
     names, counts = np.unique(np.asarray(subjects), return_counts=True)
     dealt = {str(names[k]): n % folds for n, k in enumerate(np.argsort(-counts, kind="stable"))}
     fold = np.array([dealt[name] for name in subjects])

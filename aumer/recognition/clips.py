@@ -1,4 +1,4 @@
-"""The clip maker: what a recognizer reads of moments of a video, of whatever kind it is."""
+"""Makes the clips that a recognizer reads from moments of a video."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from aumer.video import Source
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Most frames of one expression that are held at once: 50 s at 200 frames a second, 160 MB.
+#: Most frames of one expression in memory: 50 s at 200 frames per second, 160 MB.
 MAX_FRAMES = 10_000
-#: What a recognizer reads: a flow map or motion as an array, or a sequence.
+#: The input of a recognizer: a flow map or motion as an array, or a sequence.
 Clip = FloatArray | ClipSequence
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What became of a moment.
+    """The clip made from a moment.
 
     Attributes:
-        number: the moment's.
-        clip: what the recognizer reads of it; `None` where it cannot be seen.
-        why: what cannot be seen.
+        number: index of the moment.
+        clip: the input of the recognizer; `None` if it cannot be made.
+        why: the reason why it cannot be made.
     """
 
     number: int
@@ -58,22 +58,22 @@ class Made:
 
 
 def map_frames(onset: int, apex: int) -> tuple[int, ...]:
-    """Those that a flow map is made of: the two, and one between to lead the flow."""
+    """The frames for a flow map: both, and one in between for the flow to follow."""
     return tuple(sorted({onset, (onset + apex) // 2, apex}))
 
 
 class Keeper:
-    """What a clip maker reads of a moment, kept while the face is followed: a `Watch` of
-    `aumer.motion.analysis`, so that nobody decodes the video again.
+    """Stores what a clip maker needs while the face is followed (a `Watch` of
+    `aumer.motion.analysis`), so that the video is decoded only once.
 
-    Of a video whose analysis was kept there is nothing, and clips are read from the video.
+    If the analysis of the video was cached, it stores nothing, and clips are read from the video.
 
     Args: as `ClipMaker.keeper`.
 
     Attributes:
         faces: aligned faces, by frame.
-        sequence: the frames of a sequence; `None` for what reads none.
-        video: which they are of, once it is known.
+        sequence: the frames of a sequence; `None` if no sequence is read.
+        video: the video, once it is known.
     """
 
     def __init__(
@@ -93,8 +93,7 @@ class Keeper:
             self.sequence = KeptSequence(onset, offset, maker.margin, size, most)
 
     def serves(self, maker: ClipMaker) -> bool:
-        """Whether what it keeps is what this maker would read: it may be another's than the one
-        that it was made by."""
+        """Whether it stores what this maker needs; it may have been made by another maker."""
         own, motion = self._motion, maker.motion
         same = (own.crop, own.max_gap_s) == (motion.crop, motion.max_gap_s)
         return same and (maker.reads == "flow-map" or maker == self._maker)
@@ -118,8 +117,7 @@ class Keeper:
         *,
         fps: float | None = None,
     ) -> None:
-        """Read what flow maps of moments are made of and is not kept yet: one pass, for all who
-        will make some.
+        """Read the missing frames for flow maps of moments, in one pass for all makers.
 
         Raises:
             UsageError: the source is a camera.
@@ -133,12 +131,12 @@ class Keeper:
 
 @dataclass(frozen=True)
 class ClipMaker:
-    """Makes of moments what a recognizer reads.
+    """Makes a recognizer's inputs from moments.
 
     Attributes:
-        reads: see `aumer.recognition.trained.Trained`, as are position, rois and to (`reads_to`).
-        motion: of flow maps.
-        sequences: how sequences are made; `None` for the usual way.
+        reads: see `aumer.recognition.trained.Trained`, also for position, rois and to (`reads_to`).
+        motion: motion settings for flow maps.
+        sequences: settings of sequences; `None` for the default.
     """
 
     reads: Reads
@@ -150,10 +148,10 @@ class ClipMaker:
 
     @classmethod
     def of(cls, part: Trained, motion: MotionSettings) -> Self:
-        """That of a trained part: as what it has learned from was made, where that is known.
+        """The maker for a trained part: makes clips like those in training, if these are known.
 
         Args:
-            motion: of flow maps, where it is not known.
+            motion: motion settings for flow maps if those of training are unknown.
         """
         return cls(
             part.reads[0],
@@ -166,17 +164,17 @@ class ClipMaker:
 
     @property
     def margin(self) -> int:
-        """Frames before the onset and after the last frame read that it looks at, too."""
+        """Frames before the onset and after the last one that are also read."""
         if self.reads != "sequence":
             return 0
         settings = self.sequences or SequenceSettings()
         return 0 if settings.length else settings.margin
 
     def check(self) -> None:
-        """Complain of a name that there is not before anything is read.
+        """Check names before anything is read.
 
         Raises:
-            UsageError: there is no such flow.
+            UsageError: unknown flow.
         """
         resolve_flow(self.motion.flow)
         if self.sequences is not None and self.sequences.flow != "none":
@@ -190,12 +188,12 @@ class ClipMaker:
         *,
         maps: bool = False,
     ) -> Keeper:
-        """Keeps what this reads of a moment, and what its apex is found by.
+        """A `Keeper` that stores what this maker and the method for the apex need of a moment.
 
         Args:
-            onset, offset: `None` for the first and the last frame with a face.
-            apex: a frame, or how it is to be found; `None` for a way that looks at motion.
-            maps: keep what a flow map is made of, whatever this reads.
+            onset, offset: `None` for the first and last frame with a face.
+            apex: a frame, or the method to find it; `None` for a method that reads motion.
+            maps: also store what flow maps need.
         """
         frames: Container[int] = range(onset or 0, sys.maxsize if offset is None else offset + 1)
         if self.reads != "flow-map" and not maps and not isinstance(apex, str):
@@ -214,19 +212,19 @@ class ClipMaker:
         fps: float | None = None,
         kept: Keeper | None = None,
     ) -> Iterator[Made]:
-        """What it makes of each moment, each as soon as its frames were read.
+        """Make the clip of each moment, as soon as its frames are read.
 
-        One pass over the frames that are needed, which ends with the last of them; none for motion.
+        One pass over the video up to the last needed frame; none for motion.
 
         Args:
-            source, fps: as given to `aumer.video.open_video`, but no camera.
+            source, fps: as given to `aumer.video.open_video`, except a camera.
             track: the face through the source.
-            features: its motion, for a recognizer that reads motion alone.
-            kept: what was kept while the face was followed, of one of the moments.
+            features: its motion, for a recognizer that reads only motion.
+            kept: the `Keeper` of one of the moments.
 
         Raises:
-            UsageError: the source is a camera, there is no such flow, a sequence of more than
-                `MAX_FRAMES` frames, or a ROI that the features do not have.
+            UsageError: the source is a camera, the flow is unknown, a sequence has more than
+                `MAX_FRAMES` frames, or an ROI is missing in the features.
             VideoError: the source cannot be read.
         """
         if self.reads == "motion":
@@ -236,7 +234,7 @@ class ClipMaker:
             for number, moment in enumerate(moments):
                 try:
                     yield Made(number, self.motion_of(features, moment))
-                except UsageError as error:  # too short for their rate: one of many, perhaps
+                except UsageError as error:  # too short for this rate; others may not be
                     yield Made(number, None, str(error))
             return
         if self.reads == "sequence":
@@ -245,10 +243,11 @@ class ClipMaker:
             yield from self._maps(source, moments, track, fps, kept.faces if kept else {})
 
     def motion_of(self, features: Features, moment: Moment) -> FloatArray:
-        """(R, 2) float32: by how much each ROI moves from onset to apex, outer-eye distances.
+        """(R, 2) float32: displacement of each ROI from onset to apex, in outer-eye distances.
 
         Raises:
-            UsageError: a ROI that the features do not have, or no motion is known at that moment.
+            UsageError: an ROI is missing in the features, or there is no valid motion at that
+                moment.
         """
         self._check_rois(features)
         rows = rows_between(features, moment.onset, moment.apex)[:-1]
@@ -326,7 +325,7 @@ class ClipMaker:
         for number, video in read(source, parts, fps=fps):
             part = parts[number]
             assert isinstance(part, SequencePart)
-            parts[number] = Faces({}, 0)  # let go of its frames
+            parts[number] = Faces({}, 0)  # frees its frames
             try:
                 video = video or (kept.video if kept else None)
                 assert video is not None
@@ -345,14 +344,14 @@ def pictures_between(
     fps: float | None = None,
     kept: Mapping[int, AlignedFace] = MappingProxyType({}),
 ) -> Pictures:
-    """What `aumer.recognition.apex.Span.pictures` gives, from every frame between.
+    """The value of `aumer.recognition.apex.Span.pictures`, from every frame in between.
 
     Args:
-        kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
+        kept: aligned faces that were stored before (`aumer.recognition.frames.Kept`).
 
     Raises:
-        UsageError: no frame shows a face, there are more than `MAX_FRAMES`, or the source is a
-            camera.
+        UsageError: no frame shows a face, there are more than `MAX_FRAMES` frames, or the source is
+            a camera.
         VideoError: the source cannot be read.
     """
     if offset - onset >= MAX_FRAMES:
@@ -372,5 +371,5 @@ def pictures_between(
     return np.array(frames), grays, np.stack([faces[frame].landmarks for frame in frames])
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     __getattr__ = moved(__name__, {"apex_by_roi_difference": "pictures_between, and apex.find"})

@@ -1,8 +1,9 @@
-"""Where the face lies in a flow map: from landmarks alone, or found in maps of known classes.
+"""Position of the face in a flow map: known from landmarks, or estimated from maps of known
+classes.
 
-Whoever cuts faces out of videos by landmarks knows. The images of MEGC 2019 do not say: there the
-place is read off the class means of the *training* clips, by where simulated action units would
-move them. numpy only.
+If faces are cut out of videos by landmarks, it is known. For the images of MEGC 2019 it is unknown;
+there it is estimated by comparing class means of the *training* clips with the motion of simulated
+action units. numpy only.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ Floats = npt.NDArray[np.float64]
 #: Rows and columns of a flow map.
 SIDE = 28
 _MIDDLE = (SIDE - 1) / 2
-#: How far a canonical crop (`aumer.motion.align`) shows the mean face above its origin and below,
-#: in outer-eye distances; half a distance and a half to either side.
+#: Extent of a canonical crop (`aumer.motion.align`) above and below the origin of the mean face, in
+#: outer-eye distances.
 CROP_UP, CROP_DOWN, CROP_ASIDE = 0.72, 1.28, 1.0
 
 
 @dataclass(frozen=True)
 class FacePosition:
-    """Where the mean face lies in a map of 28 x 28.
+    """Position of the mean face in a map of 28 x 28.
 
     Attributes:
         across: px of the map per outer-eye distance, along x.
-        down: the same along y; crops that were higher than wide have been pressed.
-        row: of the mean face's origin, the middle of the nose; 0 is the first row's center.
+        down: the same along y; differs if the crop was not square.
+        row: row of the mean face's origin, the middle of the nose; 0 is the center of the first
+            row.
     """
 
     across: float
@@ -49,7 +51,7 @@ class FacePosition:
         return placed
 
     def region(self) -> tuple[float, float, float, float]:
-        """The part of the canonical crop that the map shows: left, top, right, bottom in shares."""
+        """The part of the canonical crop in the map: left, top, right, bottom as shares."""
         half = SIDE / (2 * self.across)
         top, bottom = (-0.5 - self.row) / self.down, (SIDE - 0.5 - self.row) / self.down
         height = CROP_UP + CROP_DOWN
@@ -61,7 +63,7 @@ class FacePosition:
         )
 
     def landmarks(self) -> dict[str, tuple[float, float]]:
-        """(x, y) px of the map by the name of a landmark."""
+        """(x, y) px of the map by name of landmark."""
         placed = self.of(MEAN_FACE[:, :2])
         return {
             name: (float(x), float(y)) for name, (x, y) in zip(LANDMARK_NAMES, placed, strict=True)
@@ -69,7 +71,7 @@ class FacePosition:
 
 
 def _by_landmarks() -> FacePosition:
-    """As wide as the brows, from the top of the canonical crop to the chin."""
+    """The region from brow to brow and from the top of the canonical crop to the chin."""
     x, y = MEAN_FACE[:, 0], MEAN_FACE[:, 1]
     down = SIDE / (CROP_UP + y[LANDMARK_NAMES.index("chin")])
     return FacePosition(
@@ -79,40 +81,41 @@ def _by_landmarks() -> FacePosition:
     )
 
 
-#: Where maps show the face unless a recognizer asks for another place. No clip has been looked at.
+#: Default position of the face in maps; chosen without looking at any clip.
 BY_LANDMARKS = _by_landmarks()
 
-#: What moves in the mean of a class, for `find`: the AUs that MEGC 2019's classes are mostly of,
-#: each as a share of its strongest (`anatomy`). The shares are those that the recognizers which
-#: ship were made with: cheeks and lids move more beside mouth and brows than in a posed face.
+#: Mean motion of a class for `find`: the most frequent AUs of MEGC 2019's classes, each as a share
+#: of its full amplitude (`anatomy`). The shipped recognizers were made with these shares; relative
+#: to mouth and brows, cheeks and lids move more than in posed faces.
 KNOWN: dict[str, dict[int, float]] = {
     "positive": {6: 1.0, 12: 1 / 1.3},
     "surprise": {1: 1 / 1.15, 2: 1 / 1.15, 5: 1.0},
     "negative": {4: 1.0},
 }
-#: What `find` tries: every place that leaves the map within the canonical crop.
+#: Candidates of `find`: all positions that leave the map within the canonical crop.
 _ACROSS, _DOWN, _ROW = (
     np.arange(14.0, 30.0, 2),
     np.arange(12.0, 20.5, 0.5),
     np.arange(8.0, 12.5, 0.5),
 )
-#: Places that agree by so much less than the best are as good: subjects left out move it by more.
+#: Positions whose agreement is within this of the best count as equally good: leaving out subjects
+#: changes it by more.
 _PLATEAU = 0.01
 
 
 def find(maps: FloatArray, labels: IntArray, classes: Sequence[str]) -> FacePosition | None:
-    """Where the face must lie for known classes to move as they do on average.
+    """The position of the face that explains the mean motion of known classes.
 
-    For every place of a grid, the AUs of `KNOWN` give a flow map of each class; how it agrees with
-    the mean of the class's maps is their correlation, channel by channel, u and v weighing as much
-    as the AUs move along them. The surface is flat at its top: the mean of all places that agree
-    within .01 of the best is returned.
+    For every place of a grid, the AUs of `KNOWN` give a flow map of each class; agreement is its
+    correlation with the mean of the class's maps, by channel, with u and v weighted by the AUs'
+    motion along them. The surface is flat at its top: the mean of all places that agree within .01
+    of the best is returned.
 
     Args:
-        maps: (N, 28, 28, 3) about zero, each clip's channels of like size.
+        maps: (N, 28, 28, 3) centered at zero, with channels of similar size in each clip.
 
     Returns:
-        `None` where no class is known.
+        `None` if no class is known.
     """
     known = [k for k, name in enumerate(classes) if name in KNOWN and (labels == k).any()]
     if not known:
@@ -127,7 +130,9 @@ def find(maps: FloatArray, labels: IntArray, classes: Sequence[str]) -> FacePosi
 
 @lru_cache(maxsize=4)
 def _expected(classes: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
-    """Of every place (P, 3): unit maps (P, C, 28, 28, 3); what each channel weighs (P, C, 3)."""
+    """For every position (P, 3): unit maps (P, C, 28, 28, 3), and weights of the channels (P, C,
+    3).
+    """
     tried = [FacePosition(*(float(x) for x in p)) for p in product(_ACROSS, _DOWN, _ROW)]
     within = [p for p in tried if min(p.region()[:2]) >= 0 and p.region()[3] <= 1]
     places = np.array([(p.across, p.down, p.row) for p in within])
@@ -155,7 +160,7 @@ def _expected(classes: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
 
 
 def _unit(maps: Floats) -> Floats:
-    """Each channel of (N, 28, 28, 3) less its median, which is skin at rest, and of norm 1."""
+    """Each channel of (N, 28, 28, 3) minus its median (skin at rest), normalized to norm 1."""
     still = maps - np.median(maps, axis=(1, 2), keepdims=True)
     unit: Floats = still / np.maximum(np.sqrt((still**2).sum((1, 2), keepdims=True)), 1e-12)
     return unit

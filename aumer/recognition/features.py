@@ -1,4 +1,6 @@
-"""Flow maps for recognizers: centered channels, cells, mirror images, nodes. numpy only."""
+"""Features of flow maps for recognizers: centered channels, cells, mirror images, nodes. numpy
+only.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ _SIDE = INPUT_SHAPE[0]
 
 
 def min_max(inputs: FloatArray) -> FloatArray:
-    """Each channel of each map over its own range, to [0, 1]; STSTNet's view.
+    """Each channel of each map scaled by its range to [0, 1], as STSTNet reads it.
 
     The amplitude and the zero level are lost. A channel without any range becomes 0.
 
     Shapes:
-        inputs (N, H, W, 3); returns the like, float32.
+        inputs (N, H, W, 3); returns the same shape, float32.
     """
     low, high = inputs.min((1, 2), keepdims=True), inputs.max((1, 2), keepdims=True)
     span = high - low
@@ -30,13 +32,13 @@ def min_max(inputs: FloatArray) -> FloatArray:
 
 
 def centered(inputs: FloatArray) -> FloatArray:
-    """The min-max view less each channel's median: most of a face is at rest.
+    """Min-max scaled maps minus each channel's median, since most of a face is at rest.
 
-    Because it starts from the min-max view, a flow in pixels and its 8-bit image give the same up
-    to rounding.
+    Because of the min-max scaling, a flow in pixels and its 8-bit image give the same up to
+    rounding.
 
     Shapes:
-        inputs (N, H, W, 3); returns the like, float32, within [-1, 1].
+        inputs (N, H, W, 3); returns the same shape, float32, within [-1, 1].
     """
     scaled = min_max(inputs)
     median = np.median(scaled, axis=(1, 2), keepdims=True)
@@ -44,10 +46,10 @@ def centered(inputs: FloatArray) -> FloatArray:
 
 
 def of_one_size(inputs: FloatArray) -> FloatArray:
-    """`centered`, each channel of each map of root mean square 1 (0 where nothing moves).
+    """`centered`, with each channel of each map scaled to root mean square 1 (0 if nothing moves).
 
     Shapes:
-        inputs (N, H, W, 3); returns the like, float32.
+        inputs (N, H, W, 3); returns the same shape, float32.
     """
     view = centered(inputs)
     size = np.sqrt((view.astype(np.float64) ** 2).mean((1, 2), keepdims=True))
@@ -55,10 +57,10 @@ def of_one_size(inputs: FloatArray) -> FloatArray:
 
 
 def mirrored(inputs: FloatArray) -> FloatArray:
-    """What the mirror image of the face would give: columns reversed and u negated.
+    """The map of the mirrored face: columns reversed and u negated.
 
     Shapes:
-        inputs (N, H, W, 3) about zero (`centered`, or a flow in pixels); returns the like.
+        inputs (N, H, W, 3) about zero (`centered`, or a flow in pixels); returns the same shape.
     """
     mirror: FloatArray = inputs[:, :, ::-1].copy()
     mirror[..., 0] *= -1
@@ -66,8 +68,8 @@ def mirrored(inputs: FloatArray) -> FloatArray:
 
 
 def cell_means(inputs: FloatArray, cells: int) -> Floats:
-    """Means over `cells` x `cells` equal cells; cells share a pixel by area where 28 / cells is no
-    whole number (OpenCV's INTER_AREA).
+    """Means over `cells` x `cells` equal cells; pixels are shared between cells by area if 28 /
+    cells is not an integer (OpenCV's INTER_AREA).
 
     Shapes:
         inputs (N, 28, 28, 3); returns (N, cells, cells, 3) float64.
@@ -83,8 +85,8 @@ def cell_means(inputs: FloatArray, cells: int) -> Floats:
     return np.ascontiguousarray(means.transpose(0, 2, 3, 1))
 
 
-#: Where the 12 ROIs lie in a map that is cut by landmarks: (x, y) in its pixels, the first pixel's
-#: center being 0, 0.
+#: Positions of the 12 ROIs in a map cut by landmarks: (x, y) px, with 0, 0 at the center of the
+#: first pixel.
 ROI_CENTERS: dict[str, tuple[float, float]] = {
     name: BY_LANDMARKS.landmarks()[name] for name in DEFAULT_ROIS.names
 }
@@ -93,13 +95,13 @@ ROI_CENTERS: dict[str, tuple[float, float]] = {
 def occlusion(
     probability: Callable[[FloatArray], Floats], flow_map: FloatArray, side: int = 7
 ) -> Floats:
-    """How much of a class's probability rests on the motion round each ROI.
+    """Occlusion: how much of a class's probability is due to the motion around each ROI.
 
-    The motion within `side` x `side` pixels of a ROI is put to rest (each channel's median), and
-    the fall of the probability is what the ROI had spoken for it; negative, against it.
+    The motion within `side` x `side` pixels of a ROI is replaced by each channel's median, and the
+    fall of the probability is the ROI's contribution; negative if it speaks against the class.
 
     Args:
-        probability: (N, 28, 28, 3) maps -> (N,) probability of the class asked about.
+        probability: (N, 28, 28, 3) maps -> (N,) probability of the class.
         flow_map: (28, 28, 3).
 
     Shapes:

@@ -1,7 +1,7 @@
-"""Flow maps: what moved between onset and apex, as recognizers take it.
+"""Flow maps: the motion from onset to apex, the input of recognizers.
 
-A map holds u (to the image's right), v (down) and optical strain on an aligned crop of the face,
-head motion out, at 28 x 28 like the inputs of MEGC 2019 (Liong et al., STSTNet, FG 2019).
+A map holds u (to the image's right), v (down) and optical strain on an aligned crop of the face
+without head motion, at 28 x 28 like the inputs of MEGC 2019 (Liong et al., STSTNet, FG 2019).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from aumer.types import FloatArray, ImageArray
 
 #: Side of a map in px.
 SIDE = INPUT_SHAPE[0]
-#: Skin at rest moves by about this share of the crop's side: .1 px of 128. From .06 to .15 px the
-#: simulated expressions and the shared real ones get the same names
+#: Scale of the motion of skin at rest, as a share of the crop's side: .1 px of 128. From .06 to .15
+#: px the simulated expressions and the shared real ones get the same labels
 #: (benchmarks/accuracy/classify.py).
 _REST = 0.1 / 128
 
@@ -40,14 +40,14 @@ def flow_map(
     """Motion from onset to apex on a small crop of the face.
 
     Args:
-        flow: optical flow; `aumer.flow.tvl1.tvl1` is the field's.
-        via: faces between the two, in order, that lead the flow over long distances; see `motion`.
+        flow: optical flow; `aumer.flow.tvl1.tvl1` is usual in the field.
+        via: faces in between, in order, for large motion; see `motion`.
         max_head_residual: see `aumer.motion.without_head`.
-        position: where the map shall show the face: a recognizer's own, if it has one.
+        position: position of the face in the map: that of the recognizer, if it has one.
 
     Returns:
-        (28, 28, 3) float32: u and v in px of the canonical crop, and strain (px per px), each the
-        mean over its cell of the crop; or `None` where the two do not show one face in motion.
+        (28, 28, 3) float32: u and v in px of the canonical crop, and strain (px per px), averaged
+        over cells of the crop; `None` if the two do not show the same face in motion.
 
     Raises:
         UsageError: the crops differ in size.
@@ -62,10 +62,10 @@ def flow_map(
 
 
 def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
-    """Where the first face's pixels are in the last one: (C, C, 2) float32 px.
+    """Displacement of the first face's pixels in the last face: (C, C, 2) float32 px.
 
-    Each face in turn is drawn back by the motion found so far and compared with the first one
-    itself, so that errors do not add up along the way, and a far apex is reached in short steps.
+    Each face is warped back by the motion found so far and compared with the first one, so that
+    errors do not accumulate and large motion is reached in small steps.
 
     Raises:
         UsageError: fewer than two faces, or crops of different sizes.
@@ -85,11 +85,12 @@ def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
 
 
 def without_residual_motion(field: FloatArray, position: FacePosition = BY_LANDMARKS) -> FloatArray:
-    """A flow without head motion (C, C, 2) px, less what is left of that where the skin is at rest.
+    """A flow without head motion (C, C, 2) px, minus residual head motion estimated where the skin
+    is at rest.
 
-    A head whose depths are not the mean face's leaves a slope over cheeks and brows that min-max
-    scaling would turn into motion. It is fitted as an affine field by Geman-McClure weights, which
-    let go of all that moves by more than a few tenths of a px: the expression.
+    A head whose depth differs from the mean face's leaves a gradient over cheeks and brows that
+    min-max scaling would turn into motion. It is fitted as an affine field with Geman-McClure
+    weights, which ignore whatever moves by more than a few tenths of a px: the expression.
     """
     left, top, right, bottom = (round(share * field.shape[0]) for share in position.region())
     rows, columns = np.mgrid[: field.shape[0], : field.shape[0]] / field.shape[0] - 0.5
@@ -109,8 +110,8 @@ def without_residual_motion(field: FloatArray, position: FacePosition = BY_LANDM
 def strain(field: FloatArray) -> FloatArray:
     """Optical strain, the norm of the symmetric gradient: (..., H, W, 2) px -> (..., H, W) float32.
 
-    e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), by central differences, one-sided at the rim: 0
-    where skin is shifted or turned as a whole.
+    e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), by central differences, one-sided at the border: 0
+    for a shift or rotation as a whole.
     """
     # np.gradient gives the derivative along rows, which is y, first.
     (u_y, u_x), (v_y, v_x) = (np.gradient(field[..., k], axis=(-2, -1)) for k in (0, 1))
@@ -123,26 +124,28 @@ def with_strain(field: FloatArray) -> FloatArray:
 
 
 def min_max_view(maps: FloatArray) -> ImageArray:
-    """Each channel over its own range, to 0..255: MEGC 2019's images, as STSTNet reads them.
+    """Each channel scaled by its range to 0..255, as in MEGC 2019's images, which STSTNet reads.
 
     The amplitude and the zero level are lost. A channel without any range becomes 0.
 
     Shapes:
-        maps (N, H, W, 3) or (H, W, 3); returns the like, uint8.
+        maps (N, H, W, 3) or (H, W, 3); returns the same shape, uint8.
     """
     stack = maps[None] if maps.ndim == 3 else maps
     return np.asarray(np.rint(255 * min_max(stack)).reshape(maps.shape), np.uint8)
 
 
 def where(points: FloatArray, crop: int, position: FacePosition = BY_LANDMARKS) -> FloatArray:
-    """Points (N, 2) on the canonical crop (px) -> in the map's px, 0 the first pixel's center."""
+    """Points (N, 2) in px of the canonical crop -> px of the map, 0 at the center of the first
+    pixel.
+    """
     left, top, right, bottom = (share * crop for share in position.region())
     scale = np.array([SIDE / (right - left), SIDE / (bottom - top)])
     return np.asarray((points + 0.5 - (left, top)) * scale - 0.5, np.float32)
 
 
 def _read(image: ImageArray | FloatArray, by: FloatArray, how: int) -> FloatArray:
-    """``image(x + by(x))``; beyond the rim its nearest pixel."""
+    """``image(x + by(x))``; the border is replicated."""
     rows, columns = np.mgrid[: by.shape[0], : by.shape[1]].astype(np.float32)
     read = cv2.remap(
         image, columns + by[..., 0], rows + by[..., 1], how, borderMode=cv2.BORDER_REPLICATE
@@ -152,7 +155,7 @@ def _read(image: ImageArray | FloatArray, by: FloatArray, how: int) -> FloatArra
 
 @lru_cache(maxsize=8)
 def _cells(crop: int, position: FacePosition) -> tuple[FloatArray, FloatArray]:
-    """Shares of the crop's rows and columns in the map's: each (28, C) float32; rows sum to 1."""
+    """Weights of the crop's rows and columns in the map's: each (28, C) float32; rows sum to 1."""
     left, top, right, bottom = (share * crop for share in position.region())
     found = []
     for low, high in ((top, bottom), (left, right)):

@@ -1,9 +1,9 @@
-"""The tracked, aligned frames of intervals: the one way from a video to what clips are made of.
+"""Reads the tracked, aligned frames of intervals from a video, the material of clips.
 
-The face's landmarks come from a track: of `aumer.motion.analysis`, or of every frame (`follow`);
-between two frames that were looked at they are interpolated (`landmarks_at`, `landmarks_in`). What
-is made of the frames is a `FramePart`: it is given those that it wants one after another, and keeps
-of each the aligned crop alone. `read` serves any number of parts in one pass over the video.
+Landmarks come from a track of `aumer.motion.analysis`, or of every frame (`follow`); between
+analyzed frames they are interpolated (`landmarks_at`, `landmarks_in`). A `FramePart` receives the
+frames that it needs one after another and stores only aligned crops. `read` serves any number of
+parts in one pass over the video.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
     from aumer.face.track import FaceTracker
     from aumer.motion.analysis import Watch
 
-#: Landmarks (68, 2) px by frame; `None` where no face is seen.
+#: Landmarks (68, 2) px by frame; `None` if no face is visible.
 Places = Mapping[int, "FloatArray | None"]
 
 
 class FramePart(ABC):
-    """What is made of some frames of a video.
+    """Base class of what is made from some frames of a video.
 
     Attributes:
-        places: its frames, each with where the face is in it.
+        places: its frames with the landmarks in each.
     """
 
     places: Places
 
     @abstractmethod
     def add(self, frame: Frame, landmarks: FloatArray | None) -> None:
-        """Take the next of its frames, in their order."""
+        """Add the next of its frames, in order."""
 
 
 class Faces(FramePart):
-    """Aligned faces, each by its own landmarks.
+    """Aligned faces, each aligned by its own landmarks.
 
     Args:
-        kept: some that are there already and need not be read (`Kept`).
+        kept: faces that were stored before and need not be read (`Kept`).
 
     Attributes:
-        found: by frame.
+        found: the faces, by frame.
     """
 
     def __init__(
@@ -70,21 +70,22 @@ class Faces(FramePart):
 
 
 class Kept:
-    """Aligned faces kept while their video was analyzed: an `aumer.motion.analysis.Watch`.
+    """Aligned faces that are stored during the analysis of their video: an
+    `aumer.motion.analysis.Watch`.
 
-    They are those that `aligned_faces` would give, so that nobody needs to decode them again; but
-    not all of them, perhaps: none of a video whose analysis was kept, no more than `most`, and none
-    before the first face that was seen or after the last.
+    They equal those of `aligned_faces`, without decoding the video again, but may be incomplete:
+    there are none if the analysis was cached, at most `most`, and none before the first visible
+    face or after the last.
 
     Args:
-        frames: those that are wanted.
-        most: keeps no more.
+        frames: the wanted frames.
+        most: largest number to store.
     """
 
     def __init__(self, frames: Container[int], settings: MotionSettings, most: int) -> None:
         self.faces: dict[int, AlignedFace] = {}
         self._frames, self._settings, self._most = frames, settings, most
-        self._waiting: list[Frame] = []  # for the next face, between which and the last they lie
+        self._waiting: list[Frame] = []  # frames since the last face, until the next one
         self._last: tuple[int, float, FloatArray] | None = None
 
     def wants(self, index: int) -> bool:
@@ -117,14 +118,14 @@ class Kept:
 def read(
     source: Source, parts: Sequence[FramePart], *, fps: float | None = None
 ) -> Iterator[tuple[int, VideoInfo | None]]:
-    """Give every part its frames, in one pass that ends with the last of them.
+    """Give every part its frames, in one pass up to the last needed frame.
 
     Args:
         source, fps: as given to `aumer.video.open_video`, but no camera.
 
     Yields:
-        the number of each part as soon as it has all of its frames that there are, and of what
-        video; `None` where it wants none and no other does.
+        the index of each part as soon as it has all of its existing frames, and the video; `None`
+        for the video if no part needs a frame.
 
     Raises:
         UsageError: the source is a camera, which cannot be read a second time.
@@ -157,10 +158,10 @@ def read(
 def between(
     source: Source, first: int = 0, last: int | None = None, *, fps: float | None = None
 ) -> Iterator[tuple[Frame, VideoInfo]]:
-    """Every frame from `first` to `last`, and of what video.
+    """Every frame from `first` to `last`, with its video.
 
     Args:
-        last: `None` for the video's.
+        last: `None` for the last frame of the video.
 
     Raises:
         VideoError: the source cannot be read, or has no such frame.
@@ -185,10 +186,10 @@ def follow(
     fps: float | None = None,
     watch: Watch | None = None,
 ) -> tuple[FaceTrack, VideoInfo]:
-    """The face in every frame from `first` to `last`, and of what video.
+    """The face track over every frame from `first` to `last`, and the video.
 
     Args:
-        watch: is shown every frame.
+        watch: receives every frame.
 
     Raises:
         VideoError: the source cannot be read, or has no such frame.
@@ -225,10 +226,10 @@ def aligned_faces(
     fps: float | None = None,
     kept: Mapping[int, AlignedFace] = MappingProxyType({}),
 ) -> dict[int, AlignedFace]:
-    """The aligned face in some frames, by frame; those without a face or not there are left out.
+    """Aligned faces by frame; frames without a face or outside the video are left out.
 
     Args:
-        kept: some that are there already (`Kept`).
+        kept: faces that were stored before (`Kept`).
 
     Raises:
         UsageError: the source is a camera, which cannot be read a second time.
@@ -244,14 +245,14 @@ def aligned_faces(
 def landmarks_at(
     frames: Sequence[int], track: FaceTrack, max_gap_s: float
 ) -> dict[int, FloatArray]:
-    """Landmarks (68, 2) px in some frames, by frame.
+    """Landmarks (68, 2) px by frame.
 
-    A video is analyzed at most at motion.rate, so a frame may lie between two that were: there the
-    landmarks are interpolated, as what rests of the head's motion is found in the flow. Less than
-    such a step beyond the first or last face its landmarks stand.
+    A video is analyzed at most at motion.rate; between analyzed frames landmarks are interpolated,
+    since residual head motion is found in the flow anyway. Less than one such step beyond the first
+    or last face its landmarks are used.
 
     Args:
-        max_gap_s: frames between two with a face that are further apart than this have none.
+        max_gap_s: frames in a gap between faces longer than this have no landmarks.
     """
     seen = np.flatnonzero(track.valid)
     if not len(seen):
@@ -273,7 +274,7 @@ def landmarks_at(
 
 
 def within(frame: int, before: int, after: int, there: FloatArray, then: FloatArray) -> FloatArray:
-    """Landmarks in a frame between two in which they are known."""
+    """Landmarks interpolated between two frames."""
     share = np.float64((frame - before) / (after - before))
     return np.asarray(there + share * (then - there), np.float32)
 
@@ -281,8 +282,8 @@ def within(frame: int, before: int, after: int, there: FloatArray, then: FloatAr
 def landmarks_in(frames: range, track: FaceTrack, max_gap_s: float) -> dict[int, FloatArray | None]:
     """Landmarks (68, 2) px in every frame of an interval.
 
-    As the track has them, `None` where it looked and saw no face; in frames that it did not look at
-    as `landmarks_at`.
+    From the track; `None` in analyzed frames without a face; in frames that were not analyzed as in
+    `landmarks_at`.
     """
     looked = dict(zip(track.frames.tolist(), range(len(track)), strict=True))
     between = landmarks_at([k for k in frames if k not in looked], track, max_gap_s)

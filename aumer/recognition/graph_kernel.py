@@ -1,27 +1,29 @@
-"""``graph``: clips compared node by node over a graph of ROIs, and a closed-form head.
+"""The recognizer ``graph``: a kernel that compares clips over a graph of ROIs, with a closed-form
+head.
 
-Every ROI has its part of the face. Of two clips, k_r says how alike they move in ROI r's part:
+Every ROI has its part of the face. For two clips, k_r is the similarity of their motion in ROI r's
+part:
 
     k_r(a, b) = exp(-gamma d_r(a, b)),  d_r the mean absolute difference of the part's cells
 
-and the clips are as alike as ROIs that move together are:
+and the similarity of the clips combines ROIs along the edges:
 
     K(a, b) = sum_rs A_rs k_r(a, b) k_s(a, b),
 
 a walk of one step on the product of the two clips' graphs (Gärtner, Flach and Wrobel, COLT 2003,
-with weights), A being the AU prior, or the identity. A face and its mirror image are the same: K is
-averaged over both. The head is ridge regression on the classes; see `kernel_ridge`.
+with weights), A being the AU prior, or the identity. A face and its mirror image are equivalent: K
+is averaged over both. The head is ridge regression on the classes; see `kernel_ridge`.
 
-With `landmarks` no clip is kept: K(a, b) is replaced by what simulated flow maps L can tell of it,
-K(a, L) (K(L, L) + eps)^-1 K(L, b) (Nyström's approximation; Williams and Seeger, NIPS 2000, whose
-landmarks are samples), so that the fitted recognizer is a linear function of K(a, L): the maps are
-of simulated faces (`simulated_maps`), and what the clips taught is one weight for each and class.
+With `landmarks` no clip is stored: K(a, b) is approximated by simulated flow maps L as K(a, L)
+(K(L, L) + eps)^-1 K(L, b) (Nyström's approximation; Williams and Seeger, NIPS 2000, whose landmarks
+are samples), so that the fitted recognizer is a linear function of K(a, L): the landmarks are maps
+of simulated faces (`simulated_maps`), and training gives one weight for each landmark and class.
 
-Everything is chosen within the training clips, by leaving out each of their subjects: over whose
-crops the others' are put; for each structure (cells along a side, prior or identity) gamma, ridge
-and balance; and over how many of the structures, the most promising first, scores are averaged.
-Where the face lies in a map, by which cells are shared out among ROIs, is found in the training
-clips as well; see `face_position.find`.
+Everything is chosen within the training clips, by leaving out each subject: the data set to whose
+crops the others are registered; for each structure (cells along a side, prior or identity) gamma,
+ridge and balance; and the number of structures, best first, over which scores are averaged. The
+position of the face in a map, which assigns cells to ROIs, is estimated from the training clips as
+well; see `face_position.find`.
 """
 
 from __future__ import annotations
@@ -68,14 +70,14 @@ if TYPE_CHECKING:
 
 _SIDE = INPUT_SHAPE[0]
 PRIOR, IDENTITY = "prior", "identity"
-#: Targets of registration are these and every source of the training clips.
+#: Targets of registration besides every source of the training clips.
 TARGETS = (NONE, MEAN)
 GAMMAS = (0.15, 0.3, 0.6, 1.2)
-#: What is added to the diagonal of K(L, L): maps that are all but the same give no large weights.
+#: Added to the diagonal of K(L, L), so that almost equal maps do not get large weights.
 _JITTER = 1e-3
-#: Quantiles of the likenesses of the clips that were learned from, which `familiarity` keeps.
+#: Number of quantiles of the training clips' similarities that are stored for `familiarity`.
 _QUANTILES = 101
-#: More would take the memory that clips do, and say no more of them.
+#: Most landmarks: more would need as much memory as clips without adding information.
 _MOST_LANDMARKS = 10_000
 
 
@@ -84,10 +86,10 @@ class Member:
     """One structure with its settings.
 
     Attributes:
-        gamma: of the node kernels.
-        ridge: of the head.
-        balance: clips of class c weigh (n / (C n_c)) ** balance.
-        scale: of a recognizer's `SCALES`.
+        gamma: parameter of the node kernels.
+        ridge: regularization of the head.
+        balance: clips of class c have weight (n / (C n_c)) ** balance.
+        scale: index into a recognizer's `SCALES`.
         edges: "prior" or "identity".
     """
 
@@ -100,11 +102,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Choice:
-    """Fixes what is else chosen within the training clips.
+    """Fixes values that are otherwise chosen within the training clips.
 
     Attributes:
-        target: whose crops the other data sets' are put over; see `registration.register`.
-        gamma, ridge, balance, scale, edges: see `Member`; no scale is the middle one.
+        target: the data set to whose crops the others are registered; see `registration.register`.
+        gamma, ridge, balance, scale, edges: see `Member`; without a scale the middle one is used.
     """
 
     target: str
@@ -115,37 +117,38 @@ class Choice:
     edges: str = PRIOR
 
 
-#: By which targets are compared, each with every structure.
+#: Settings with which targets are compared, each with every structure.
 _USUAL = {"gamma": 0.3, "ridge": 0.2, "balance": 0.75}
 
 
 class GraphRecognizer(Recognizer):
-    """A kernel over a graph of ROIs. Nothing is drawn at random.
+    """A recognizer with a kernel over a graph of ROIs. Deterministic.
 
     Args:
-        graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks, or "identity", which
-            leaves nothing to choose about edges. The default was counted on DFME: no subject of
-            the MEGC 2019 composite is in it.
-        registered: whether crops of several data sets may be put over one another.
-        choice: fixes what is else chosen.
-        landmarks: so many simulated flow maps take the place of the clips, and the file that `save`
-            writes then holds nothing of any clip; 0, the default, keeps what is read of each.
-        position: where the face lies in the maps, if that is known; for maps of
+        graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks, or "identity" for no
+            edges. The default was counted on DFME, which contains no subject of the MEGC 2019
+            composite.
+        registered: whether crops of several data sets may be registered to one another.
+        choice: fixes values that are otherwise chosen.
+        landmarks: number of simulated flow maps that replace the clips, so that the file of `save`
+            contains nothing of any clip; 0, the default, stores the features of each clip.
+        position: position of the face in the maps, if known; for maps of
             `aumer.recognition.clips.flow_maps` it is `face_position.BY_LANDMARKS`. By default it is
-            found in the training clips where MEGC's classes are among theirs.
+            estimated from the training clips if they have MEGC's classes.
 
     Attributes:
-        chosen: what the last `fit` chose, and what it promised on subjects left out.
-        position: where maps must show the face to be judged.
+        chosen: choices of the last `fit`, and their scores on left-out subjects.
+        position: position of the face that input maps must have.
 
     Raises:
-        UsageError: no such graph, a ROI of it is no landmark, or a wrong number of landmarks.
-        ConfigError: a key or a value of `choice` or `position` that is none.
+        UsageError: unknown graph, an ROI of it is not a landmark, or an invalid number of
+            landmarks.
+        ConfigError: an invalid key or value in `choice` or `position`.
     """
 
     name: ClassVar[str] = "graph"
     options = ("graph", "choice", "registered", "position", "landmarks")
-    #: Cells along a side: 4, 3.1 and 2.8 px, about the 12 ROIs' distance from one another.
+    #: Cells along a side: 4, 3.1 and 2.8 px, about the distance between the 12 ROIs.
     SCALES: ClassVar[tuple[int, ...]] = (7, 9, 10)
 
     def __init__(
@@ -182,14 +185,14 @@ class GraphRecognizer(Recognizer):
         self._sharpness = 0.0
         self._arrays: dict[str, Floats] = {}
 
-    # What a subclass reads otherwise
+    # Overridden by subclasses with other inputs
 
     def _read(self, maps: FloatArray, scale: int, position: FacePosition) -> Floats:
         """(N, 28, 28, 3) registered maps -> (N, cells, K)."""
         return cell_means(maps, scale).reshape(len(maps), -1, 3)
 
     def _parts(self, scale: int, position: FacePosition) -> Floats:
-        """(R, cells): each cell's share in each ROI's part."""
+        """(R, cells): share of each cell in each ROI's part."""
         return parts(self.rois, scale, position)
 
     # Learning
@@ -201,7 +204,7 @@ class GraphRecognizer(Recognizer):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Choose within these clips, then learn from all of them.
+        """Choose settings within these clips, then train on all of them.
 
         Raises:
             UsageError: a class without a clip, or fewer than two subjects.
@@ -212,10 +215,10 @@ class GraphRecognizer(Recognizer):
         views = (self._view(maps, clips, target) for target in self._targets(clips))
         view = max(views, key=lambda v: self._mean_uf1(v, structures, task))
         tried = [self._best_member(view, *structure, task) for structure in structures]
-        tried.sort(key=lambda t: -t[0])  # a stable sort: equals stay in their order
+        tried.sort(key=lambda t: -t[0])  # a stable sort keeps the order of equals
         several = [np.mean([t[2] for t in tried[:k]], axis=0) for k in range(1, len(tried) + 1)]
         scores = [task.uf1(left_out) for left_out in several]
-        # Of equals the longest: a mean of more is the steadier.
+        # Of equals the longest, since a mean of more is more stable.
         count = max(range(1, len(tried) + 1), key=lambda k: (scores[k - 1], k))
         self._members = tuple(t[1] for t in tried[:count])
         self._sharpness = sharpness(several[count - 1], task.labels)
@@ -244,7 +247,7 @@ class GraphRecognizer(Recognizer):
         return (*TARGETS, *sources) if several else (NONE,)
 
     def _structures(self) -> list[tuple[int, str]]:
-        """Scale and edges to try."""
+        """Combinations of scale and edges to try."""
         if self.choice is not None:
             middle = self.SCALES[len(self.SCALES) // 2]
             return [(self.choice.scale or middle, self.choice.edges)]
@@ -262,7 +265,7 @@ class GraphRecognizer(Recognizer):
     def _mean_uf1(
         self, view: _View, structures: Sequence[tuple[int, str]], task: RidgeGoals
     ) -> float:
-        """Mean UF1 of the structures on subjects left out, with usual settings."""
+        """Mean UF1 of the structures on left-out subjects, with usual settings."""
         gamma, head = _USUAL["gamma"], (_USUAL["ridge"], _USUAL["balance"])
         return float(
             np.mean([task.uf1(task.left_out(view.gram(*s, gamma), *head)) for s in structures])
@@ -271,7 +274,7 @@ class GraphRecognizer(Recognizer):
     def _best_member(
         self, view: _View, scale: int, edges: str, task: RidgeGoals
     ) -> tuple[float, Member, Floats]:
-        """A structure with the best of its settings, after its UF1 and its scores left out."""
+        """UF1, left-out scores and member of a structure with its best settings."""
         c = self.choice
         gammas, heads = (
             (GAMMAS, tuple(product(RIDGES, BALANCES)))
@@ -295,7 +298,7 @@ class GraphRecognizer(Recognizer):
         for scale in dict.fromkeys(m.scale for m in self._members):
             rows, _, (mean, deviation) = view.rows(scale)
             kept = view.landmarks(scale)[0] if self.landmarks else rows
-            # Rounded as the file holds them, so that a loaded recognizer is the same to the bit.
+            # Rounded as in the file, so that a loaded recognizer is identical.
             self._arrays[f"rows_{scale}"] = kept.astype(np.float16).astype(float)
             self._arrays[f"mean_{scale}"] = mean.astype(np.float32).astype(float)
             self._arrays[f"deviation_{scale}"] = deviation.astype(np.float32).astype(float)
@@ -310,10 +313,10 @@ class GraphRecognizer(Recognizer):
             self._arrays[f"bias_{k}"] = bias.astype(np.float32).astype(float)
 
     def subjects_needed(self) -> int:
-        """See `aumer.recognition.trained.Trained`: settings are chosen on subjects left out."""
+        """See `aumer.recognition.trained.Trained`: settings are chosen on left-out subjects."""
         return 2
 
-    # Judging
+    # Prediction
 
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
         """See `aumer.recognition.interface.Recognizer`.
@@ -324,19 +327,20 @@ class GraphRecognizer(Recognizer):
         return self._judged(self._inputs(inputs, sources))
 
     def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
-        """(R,): what the motion of each ROI's part adds to the score of the class.
+        """(R,): contribution of each ROI's part to the score of the class.
 
-        Exact: K is a sum over ROIs r of k_r sum_s A_rs k_s, so the score less the classes' mean is
-        one over ROIs too; of each share, that of a face at rest is taken off.
+        Exact: K is a sum over ROIs r of k_r sum_s A_rs k_s, so the score minus the mean over
+        classes is a sum over ROIs, too; from each contribution that of a face at rest is
+        subtracted.
         """
         probabilities = self.predict_proba(flow_map[None])[0]
         maps = np.stack([flow_map, np.zeros_like(flow_map)])
         return self._labeled(self._inputs(maps, ()), column(self, label, probabilities))
 
     def familiarity(self, flow_map: FloatArray) -> float:
-        """See `aumer.recognition.interface.Recognizer`: likeness is K, the mean over structures, of
-        the face or of its mirror image, whichever is the more like. Without clips it is the
-        likeness to the simulated map that is most like, and `fit` kept the quantiles of that.
+        """See `aumer.recognition.interface.Recognizer`: similarity is K, averaged over structures,
+        for the face or its mirror image, whichever is more similar. With landmarks it is the
+        similarity to the nearest simulated map, whose quantiles `fit` stores.
         """
         return self._familiar(self._inputs(flow_map[None], ()))
 
@@ -350,7 +354,7 @@ class GraphRecognizer(Recognizer):
 
     @cached_property
     def _nearest(self) -> Floats:
-        """(n,): how like each clip learned from is to the one among the others most like it."""
+        """(n,): similarity of each training clip to its nearest other clip."""
         grams = []
         for m in self._members:
             rows, edges = self._arrays[f"rows_{m.scale}"], self._edges[m.edges]
@@ -361,7 +365,7 @@ class GraphRecognizer(Recognizer):
         return np.asarray(gram.max(1))
 
     def _inputs(self, inputs: FloatArray, sources: Sequence[str]) -> dict[int, _Rows]:
-        """What each scale reads of maps and of their mirror images."""
+        """Inputs of each scale from maps and their mirror images."""
         fitted(self)
         maps = applied(of_one_size(as_inputs(inputs)), sources, self._affines)
         return {
@@ -373,7 +377,9 @@ class GraphRecognizer(Recognizer):
         }
 
     def _kernels(self, inputs: Mapping[int, _Rows]) -> list[tuple[Floats, Floats]]:
-        """Of each member (R, N, n) what each ROI gives to K, for maps and for mirror images."""
+        """For each member (R, N, n) the contribution of each ROI to K, for maps and mirror
+        images.
+        """
         distances = {}
         for scale, both in inputs.items():
             mean, deviation, rows = (
@@ -390,7 +396,7 @@ class GraphRecognizer(Recognizer):
         ]
 
     def _judged(self, inputs: Mapping[int, _Rows]) -> Floats:
-        """(N, C) probabilities."""
+        """(N, C) probabilities from inputs."""
         scores = [
             (face.sum(0) + mirror.sum(0)) / 2 @ self._arrays[f"weights_{k}"]
             + self._arrays[f"bias_{k}"]
@@ -399,7 +405,7 @@ class GraphRecognizer(Recognizer):
         return soft_max(self._sharpness * np.mean(scores, axis=0))
 
     def _labeled(self, inputs: Mapping[int, _Rows], k: int) -> Floats:
-        """(R,) for class k, of the first of two inputs less the second."""
+        """(R,) contributions to class k of the first of two inputs minus those of the second."""
         twins, found = _twins(self.rois), []
         for number, shares in enumerate(self._kernels(inputs)):
             face, mirror = (
@@ -449,7 +455,7 @@ class GraphRecognizer(Recognizer):
                 names = [f"{name}_{member.scale}" for name in ("mean", "deviation", "rows")]
                 for name in (*names, f"weights_{k}"):
                     made._arrays[name] = arrays[name].astype(np.float64)
-                # Files of before there were landmarks: K + 1 of each clip has the clip's weight.
+                # Files from before landmarks existed: K + 1 of each clip has the clip's weight.
                 bias = arrays.get(f"bias_{k}", made._arrays[f"weights_{k}"].sum(0))
                 made._arrays[f"bias_{k}"] = bias.astype(np.float64)
                 if len(made._arrays[names[2]]) != len(made._arrays[f"weights_{k}"]):
@@ -469,13 +475,13 @@ class GraphRecognizer(Recognizer):
         return made
 
 
-#: What is read of maps, and of their mirror images: (N, cells, K) each.
+#: Features of maps, and of their mirror images: (N, cells, K) each.
 _Rows = tuple[Floats, Floats]
 
 
 @dataclass(eq=False)
 class _View:
-    """Training clips, registered to one target; what is made of them is made once."""
+    """Training clips, registered to one target; derived data are cached."""
 
     of: GraphRecognizer
     target: str
@@ -490,7 +496,7 @@ class _View:
         return mirrored(self.maps)
 
     def rows(self, scale: int) -> tuple[Floats, Floats, tuple[Floats, Floats]]:
-        """z-scored rows of the maps and of their mirror images; mean and deviation."""
+        """z-scored rows of the maps and of their mirror images; mean and standard deviation."""
         rows, mirror = (self.of._read(m, scale, self.position) for m in (self.maps, self._mirrored))
         both = np.concatenate([rows, mirror])
         mean, deviation = both.mean(0), both.std(0) + 1e-8
@@ -501,7 +507,7 @@ class _View:
         return of_one_size(simulated_maps(self.position, self.of.landmarks))
 
     def landmarks(self, scale: int) -> tuple[Floats, Floats]:
-        """Rows of the simulated maps, as a file holds them, and of their mirror images."""
+        """Rows of the simulated maps, rounded as in a file, and of their mirror images."""
         _, _, (mean, deviation) = self.rows(scale)
         own, mirror = (
             (self.of._read(m, scale, self.position) - mean) / deviation
@@ -524,7 +530,7 @@ class _View:
         return self._distances[scale]
 
     def gram(self, scale: int, edges: str, gamma: float) -> Floats | Factor:
-        """K of the clips: (n, n), or what the landmarks tell of it."""
+        """K of the clips: (n, n), or its approximation by landmarks."""
         to = gram_of(self._compared(scale), self.of._edges[edges], gamma)
         if not self.of.landmarks:
             return to
@@ -538,13 +544,13 @@ class _View:
         return factor
 
     def spread(self, scale: int, edges: str, gamma: float) -> Floats:
-        """(M, n): what a weight on each clip is as weights on the landmarks."""
+        """(M, n): converts weights of clips to weights of landmarks."""
         to = gram_of(self._compared(scale), self.of._edges[edges], gamma)
         spread: Floats = cho_solve((self._factor(scale, edges, gamma), True), to.T)
         return spread
 
     def likeness(self, members: Sequence[Member]) -> Floats:
-        """Quantiles over the clips, from 0 to 1: how like each is to the landmark most like it."""
+        """Quantiles over the clips, from 0 to 1, of the similarity to the nearest landmark."""
         alike = []
         for m in members:
             edges = self.of._edges[m.edges]
@@ -559,15 +565,15 @@ class _View:
 
 
 def edge_weights(graph: AUGraph) -> Floats:
-    """(R, R) symmetric, sum 1: how much two ROIs that move alike in two clips say together."""
+    """(R, R) symmetric, sum 1: weights of pairs of ROIs in the kernel."""
     propagation = graph.normalized("symmetric")
-    both = propagation + propagation.T  # a kernel is symmetric; so is an undirected graph
+    both = propagation + propagation.T  # symmetric, as a kernel must be
     weights: Floats = both / both.sum()
     return weights
 
 
 def node_distances(shares: Floats, a: Floats, b: Floats) -> Floats:
-    """(N, cells, K), (M, cells, K) -> (R, N, M): mean absolute difference in every part.
+    """(N, cells, K), (M, cells, K) -> (R, N, M): mean absolute difference in each ROI's part.
 
     Args:
         shares: (R, cells); see `parts`.
@@ -582,22 +588,23 @@ def node_distances(shares: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def shares_of(kernels: Floats, edges: Floats) -> Floats:
-    """(R, N, M) node kernels -> (R, N, M): what each ROI gives to K, which is the sum."""
+    """(R, N, M) node kernels -> (R, N, M): contribution of each ROI to K, which is their sum."""
     spread = (edges @ kernels.reshape(len(kernels), -1)).reshape(kernels.shape)
     given: Floats = kernels * spread
     return given
 
 
 def gram_of(distances: Sequence[Floats], edges: Floats, gamma: float) -> Floats:
-    """(N, M): K, the mean over the given distances (of clips, of mirror images)."""
+    """(N, M): K, averaged over the given distances (of clips, of mirror images)."""
     total = sum(shares_of(np.exp(-gamma * d), edges).sum(0) for d in distances)
     mean: Floats = np.asarray(total) / len(distances)
     return mean
 
 
 def parts(rois: Sequence[str], cells: int, position: FacePosition = BY_LANDMARKS) -> Floats:
-    """(R, cells ** 2): which cells of a map belong to which ROI: to the nearest, to equals in equal
-    shares, so that a face's left and right are treated alike. A ROI far from all is left without.
+    """(R, cells ** 2): share of each cell of a map in each ROI: it belongs to the nearest one, or
+    in equal shares to equally near ones, so that left and right are treated alike. An ROI far from
+    all cells gets none.
     """
     landmarks = position.landmarks()
     middle = (np.arange(cells) + 0.5) * _SIDE / cells - 0.5
@@ -609,10 +616,10 @@ def parts(rois: Sequence[str], cells: int, position: FacePosition = BY_LANDMARKS
 
 
 def check_rois(rois: Sequence[str]) -> None:
-    """Complain of ROIs of which nobody knows where a flow map shows them.
+    """Raise an error for ROIs whose position in a flow map is unknown.
 
     Raises:
-        UsageError: one is no landmark.
+        UsageError: an ROI is not a landmark.
     """
     known = BY_LANDMARKS.landmarks()
     for roi in rois:
@@ -624,7 +631,7 @@ def check_rois(rois: Sequence[str]) -> None:
 
 
 def _twins(rois: Sequence[str]) -> list[int]:
-    """Of each ROI the one where its mirror image lies; itself where there is none."""
+    """For each ROI its mirror image; itself if there is none."""
     landmarks = BY_LANDMARKS.landmarks()
     at = np.array([landmarks[roi] for roi in rois])
     mirror = at * (-1, 1) + (_SIDE - 1, 0)

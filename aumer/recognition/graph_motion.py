@@ -1,8 +1,8 @@
-"""``graph-motion``: the graph recognizer on the motion of the ROIs alone, as `Features` hold it.
+"""The recognizer ``graph-motion``: like ``graph``, but on the motion of the ROIs, as in `Features`.
 
-It learns from flow maps like any other: each ROI's u and v there are means over a small square. Of
-a clip whose `Features` are known, the displacements from onset to apex take their place. Both are
-put on one scale, channel by channel, for the maps of MEGC 2019 have lost theirs.
+It is trained on flow maps: each ROI's u and v are means over a small square. For a clip with
+`Features`, the displacements from onset to apex are used instead. Both are normalized by channel,
+since the maps of MEGC 2019 have lost their scale.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from aumer.types import FloatArray
 
 
 class GraphMotionRecognizer(GraphRecognizer):
-    """See `GraphRecognizer`; what is said there of cells along a side is here the squares' side."""
+    """See `GraphRecognizer`; here a scale is the side of the squares instead of the number of
+    cells.
+    """
 
     name: ClassVar[str] = "graph-motion"
     reads = ("flow-map", "motion")
-    #: Px of a map. Features are means over 9 px or so of a map.
+    #: Sides of the squares in px of a map. Features are means over about 9 px of a map.
     SCALES: ClassVar[tuple[int, ...]] = (3, 5, 7)
 
     def _read(self, maps: FloatArray, scale: int, position: FacePosition) -> Floats:
@@ -35,14 +37,14 @@ class GraphMotionRecognizer(GraphRecognizer):
         return _level(moved)
 
     def _parts(self, scale: int, position: FacePosition) -> Floats:
-        """Every ROI is its own part."""
+        """Every ROI is one part."""
         return np.eye(len(self.rois))
 
     def predict_motion(self, motion: FloatArray) -> Floats:
         """(N, R, 2) displacements from onset to apex -> (N, C) probabilities.
 
         Args:
-            motion: x to the image's right and y down, of any scale.
+            motion: x to the image's right and y down, on any scale.
 
         Raises:
             UsageError: it is not fitted, or wrong inputs.
@@ -50,7 +52,9 @@ class GraphMotionRecognizer(GraphRecognizer):
         return self._judged(self._motions(motion))
 
     def motion_attribution(self, motion: FloatArray, label: str | None = None) -> Floats:
-        """(R,): what each ROI's motion (R, 2) adds to the score of the class; see `attribution`."""
+        """(R,): contribution of each ROI's motion (R, 2) to the score of the class; see
+        `attribution`.
+        """
         k = column(self, label, self.predict_motion(motion[None])[0])
         return self._labeled(self._motions(np.stack([motion, np.zeros_like(motion)])), k)
 
@@ -74,14 +78,16 @@ class GraphMotionRecognizer(GraphRecognizer):
 
 
 def _level(moved: npt.NDArray[np.float64]) -> Floats:
-    """(N, R, 2) with each clip's u and v of root mean square 1; 0 where nothing moves."""
+    """(N, R, 2) with each clip's u and v scaled to root mean square 1; 0 if nothing moves."""
     size = np.sqrt((moved**2).mean(1, keepdims=True))
     level: Floats = moved / np.where(size > 1e-9, size, 1)
     return level
 
 
 def _shares(centers: npt.NDArray[np.float64], side: int) -> Floats:
-    """(R, 28): each pixel's share in the mean over `side` px about each center, within the map."""
+    """(R, 28): weight of each pixel in the mean over `side` px around each center, within the
+    map.
+    """
     low = np.clip(centers + 0.5 - side / 2, 0, SIDE - side)[:, None]
     pixel = np.arange(SIDE)
     inside = np.clip(np.minimum(low + side, pixel + 1) - np.maximum(low, pixel), 0, 1)

@@ -1,8 +1,9 @@
-"""What every recognizer takes, gives, and keeps in a file.
+"""The interface of recognizers, and labeled clips.
 
-A recognizer learns classes of clips and says how probable each class is, and which ROIs spoke for
-it. It declares what it reads of a clip: a flow map (onset to apex: u, v and optical strain on a
-small aligned crop of the face), a sequence of aligned faces, or the motion of ROIs alone.
+A recognizer learns classes of clips and gives the probability of each class and the contributions
+of ROIs to it. It declares what it reads from a clip: a flow map (onset to apex: u, v and optical
+strain on a small aligned crop of the face), a sequence of aligned faces, or only the motion of
+ROIs.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ INPUT_SHAPE = (SIDE, SIDE, 3)
 
 @dataclass(frozen=True, eq=False)
 class Clips(LabeledClips[FloatArray]):
-    """Labeled flow maps; what is not said here is said of `LabeledClips`.
+    """Labeled flow maps; see also `LabeledClips`.
 
     Shapes:
-        inputs (N, 28, 28, 3) float32: u to the image's right, v down, strain; any positive scale
-        and any offset per channel and clip, as recognizers read each channel relative to its own
-        range.
+        inputs (N, 28, 28, 3) float32: u to the image's right, v down, strain; with any positive
+        scale and any offset per channel and clip, since recognizers read each channel relative to
+        its range.
 
     Raises:
         UsageError: as `LabeledClips`, or an input is of another shape or not finite.
@@ -60,7 +61,7 @@ class Clips(LabeledClips[FloatArray]):
 
 @dataclass(frozen=True, eq=False)
 class MotionClips(LabeledClips[FloatArray]):
-    """Labeled motion of ROIs; what is not said here is said of `LabeledClips`.
+    """Labeled motion of ROIs; see also `LabeledClips`.
 
     Shapes:
         inputs (N, R, 2) float32: from onset to apex, x to the image's right and y down, in
@@ -87,7 +88,7 @@ class MotionClips(LabeledClips[FloatArray]):
 
 @dataclass(frozen=True, eq=False)
 class Saliency:
-    """Where in the picture and when a clip spoke for a class.
+    """Contributions of parts of the picture and of phases in time to a class.
 
     Shapes:
         space (GRID, GRID) float64: by square of the aligned crop, rows from the top; time
@@ -102,17 +103,18 @@ class Saliency:
 
 
 class Recognizer(Trained):
-    """One way to recognize; what is not said here is said of `Trained`.
+    """Base class of recognizers; see also `Trained`.
 
     A recognizer of your own derives from this class, defines `name`, `fit` and `predict_proba`, and
-    overrides what else it can do; it is registered as a class
-    (``@aumer.register("recognizer", "mine")``) or handed over as an object.
-    `aumer.testing.RecognizerSuite` checks that it keeps this contract.
+    overrides the optional methods that it supports; it is registered as a class
+    (``@aumer.register("recognizer", "mine")``) or passed as an object.
+    `aumer.testing.RecognizerSuite` checks this contract.
 
     Attributes:
-        reads: "motion" beside another says that it has `predict_motion`, for `Features` alone.
-        classes: what the columns of `predict_proba` stand for; empty before `fit`.
-        rois: what the numbers of `attribution` stand for, and of motion the rows.
+        reads: "motion" in addition to another input means that it has `predict_motion`, for
+            `Features` without a video.
+        classes: classes of the columns of `predict_proba`; empty before `fit`.
+        rois: ROIs of the values of `attribution`, and of the rows of motion.
 
     Example:
         >>> from aumer.recognition.svm_cells import SvmCells
@@ -129,17 +131,17 @@ class Recognizer(Trained):
 
     @abstractmethod
     def predict_proba(self, inputs: Any, sources: Sequence[str] = ()) -> Floats:
-        """N clips of what it `reads` -> (N, C) float64 probabilities; the rows sum to 1.
+        """N clips, as in `reads` -> (N, C) float64 probabilities; rows sum to 1.
 
         Args:
-            sources: the data set of each clip, where its face was cropped as that data set's clips
-                of `fit` were; none where it shows the face at the recognizer's `position`.
+            sources: the data set of each clip, if its face was cropped like that data set's
+                training clips; None if it shows the face at the recognizer's `position`.
         """
 
     # -- optional ----------------------------------------------------------------------------------
 
     def attribution(self, clip: Any, label: str | None = None) -> Floats | None:
-        """(R,) float64: how much each ROI of one clip spoke for a class; `None`: it does not say.
+        """(R,) float64: contribution of each ROI of one clip to a class; `None` if not supported.
 
         Args:
             label: by default the most probable class.
@@ -147,7 +149,7 @@ class Recognizer(Trained):
         return None
 
     def saliency(self, clip: Any, label: str | None = None) -> Saliency | None:
-        """Where in the picture and when one clip spoke for a class; `None`: it does not say.
+        """Contributions in space and time of one clip to a class; `None` if not supported.
 
         Args:
             label: by default the most probable class.
@@ -155,44 +157,47 @@ class Recognizer(Trained):
         return None
 
     def familiarity(self, clip: Any) -> float | None:
-        """How like one clip is to those it was trained on: the share of these that are less like
-        their nearest neighbor than the clip is like its own. `None`: it cannot tell."""
+        """Similarity of a clip to the training clips: the share of these whose nearest neighbor is
+        less similar to them than the clip's nearest neighbor is to it. `None` if not supported.
+        """
         return None
 
     def embeddings(self, inputs: Any) -> FloatArray | None:
-        """N clips -> (N, D) float32, what it sees of each; `None`: it has nothing to show."""
+        """N clips -> (N, D) float32 embeddings; `None` if not supported."""
         return None
 
     def predict_motion(self, motion: FloatArray) -> Floats:
         """(N, R, 2) float32 from onset to apex, outer-eye distances -> (N, C) probabilities.
 
         Raises:
-            UsageError: "motion" is not among what it `reads`.
+            UsageError: "motion" is not in `reads`.
         """
         if self.reads[0] != "motion":
             raise UsageError(f"the recognizer {self.name!r} does not read motion alone")
         return self.predict_proba(motion)
 
     def motion_attribution(self, motion: FloatArray, label: str | None = None) -> Floats | None:
-        """`attribution` of (R, 2) motion."""
+        """`attribution` for (R, 2) motion."""
         return self.attribution(motion, label) if self.reads[0] == "motion" else None
 
     def motion_familiarity(self, motion: FloatArray) -> float | None:
-        """`familiarity` of (R, 2) motion."""
+        """`familiarity` for (R, 2) motion."""
         return self.familiarity(motion) if self.reads[0] == "motion" else None
 
     def stopping(self) -> dict[str, Any]:
-        """What decides when `fit` ends: ``epochs``, if it counts them; the ``inner_share`` of its
-        subjects on which the epoch is chosen, and the ``patience`` in epochs."""
+        """The stopping rule of `fit`: ``epochs``, if any; the ``inner_share`` of subjects on which
+        the epoch is chosen, and the ``patience`` in epochs.
+        """
         return {"epochs": None, "patience": 0, "inner_share": 0.0}
 
     def parameters(self, classes: int) -> int | None:
-        """Learned numbers of its network with so many classes, fitted or not; `None`: it is no
-        network."""
+        """Number of trainable parameters for this number of classes, fitted or not; `None` if it is
+        not a network.
+        """
         return None
 
     def portable(self) -> Portable | None:
-        """Its network as other programs take it, see `aumer.export`; `None`: it is none.
+        """Its network for export, see `aumer.export`; `None` if it is not a network.
 
         Raises:
             UsageError: it is not fitted.
@@ -200,8 +205,9 @@ class Recognizer(Trained):
         return None
 
     def examples(self, subjects: int) -> list[dict[str, Tensor]] | None:
-        """What `portable` reads of simulated clips, three of each of so many subjects, a batch a
-        subject; `None`: it is no network."""
+        """Inputs of `portable` from simulated clips, three for each of `subjects` subjects, one
+        batch per subject; `None` if it is not a network.
+        """
         return None
 
 
@@ -209,7 +215,7 @@ def as_inputs(inputs: npt.ArrayLike) -> FloatArray:
     """(N, 28, 28, 3) float32, finite.
 
     Raises:
-        UsageError: another shape, or NaN or infinity.
+        UsageError: wrong shape, NaN or infinity.
     """
     array = np.asarray(inputs, np.float32)
     if array.ndim != 4 or array.shape[1:] != INPUT_SHAPE:
@@ -225,7 +231,7 @@ def column(recognizer: Recognizer, label: str | None, probabilities: Floats) -> 
     """The column of `label`, or of the most probable class of one row of probabilities (C,).
 
     Raises:
-        UsageError: there is no such class.
+        UsageError: unknown class.
     """
     if label is None:
         return int(probabilities.argmax())

@@ -1,7 +1,7 @@
-"""Ridge regression on classes over a kernel: its settings, and what it says of subjects left out.
+"""Kernel ridge regression on classes, with exact leave-one-subject-out predictions.
 
-The head is a function of the kernel alone, so that leaving out each training subject in turn is
-exact and costs one inverse. By that the settings of kernel recognizers are chosen within the
+The head depends only on the kernel, so that leaving out each training subject in turn is exact and
+costs one matrix inverse. This is used to choose the settings of kernel recognizers within the
 training clips.
 """
 
@@ -18,20 +18,20 @@ from aumer.evaluation.recognition import uf1_of
 from aumer.recognition.interface import Clips, Floats
 from aumer.types import IntArray
 
-#: All that there is to choose from.
+#: The candidates for settings.
 RIDGES = (0.05, 0.1, 0.2, 0.4)
 BALANCES = (0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class RidgeGoals:
-    """What a head has to say of clips.
+    """Regression targets of clips.
 
     Shapes:
-        labels (n,) int64; goals (n, C), the class less 1 / C; weights (n,), n / (C n_c).
+        labels (n,) int64; goals (n, C), one-hot classes minus 1 / C; weights (n,), n / (C n_c).
 
     Attributes:
-        subjects: whose each clip is.
+        subjects: subject of each clip.
     """
 
     labels: IntArray
@@ -41,7 +41,7 @@ class RidgeGoals:
 
     @classmethod
     def of(cls, clips: Clips) -> RidgeGoals:
-        """Of labeled clips.
+        """Make the targets of labeled clips.
 
         Raises:
             UsageError: a class without a clip, or fewer than two subjects.
@@ -60,12 +60,12 @@ class RidgeGoals:
         )
 
     def noise(self, ridge: float, balance: float) -> Floats:
-        """(n,): what is added to the kernel's diagonal; clips weigh `weights` ** balance."""
+        """(n,): added to the kernel's diagonal; clips have weight `weights` ** balance."""
         added: Floats = ridge / self.weights**balance
         return added
 
     def left_out(self, gram: Floats | Factor, ridge: float, balance: float) -> Floats:
-        """(n, C): scores of each clip by a head that never saw its subject."""
+        """(n, C): scores of each clip from a head that never saw its subject."""
         noise = self.noise(ridge, balance)
         if isinstance(gram, Factor):
             return gram.without_each(self.goals, noise, self.subjects)
@@ -77,7 +77,7 @@ class RidgeGoals:
         return np.asarray(np.linalg.solve(whole, self.goals), np.float64)
 
     def uf1(self, scores: Floats) -> float:
-        """Of the greatest of each row of scores (n, C)."""
+        """UF1 of the class with the largest score in each row (n, C)."""
         confusion = np.zeros((1, scores.shape[1], scores.shape[1]), np.int64)
         np.add.at(confusion[0], (self.labels, scores.argmax(1)), 1)
         return float(uf1_of(confusion)[0])
@@ -85,7 +85,7 @@ class RidgeGoals:
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """A kernel of low rank, K = F F^T: a tenth of the time of an (n, n) one of rank n / 3.
+    """A kernel of low rank, K = F F^T: takes a tenth of the time of an (n, n) matrix of rank n / 3.
 
     Shapes:
         features (n, M).
@@ -98,7 +98,7 @@ class Factor:
         return np.asarray(self.features @ self.features.T)
 
     def without_each(self, goals: Floats, noise: Floats, groups: Sequence[str]) -> Floats:
-        """As `without_each`, whose inverse is here diag(1 / noise) - E^T E (Woodbury)."""
+        """As `without_each`, with the inverse diag(1 / noise) - E^T E (Woodbury)."""
         rest = 1 / noise
         features = np.column_stack([self.features, np.ones(len(noise))])
         small = np.eye(features.shape[1]) + (features.T * rest) @ features
@@ -113,10 +113,10 @@ class Factor:
 
 
 def without_each(gram: Floats, goals: Floats, noise: Floats, groups: Sequence[str]) -> Floats:
-    """(n, C): ridge predictions of each group by the others, as if it had never been there.
+    """(n, C): ridge predictions of each group from the other groups.
 
-    With G = (K + 1 + diag(noise))^-1 and a = G y, what y_g misses its prediction by is
-    (G_gg)^-1 a_g: leaving out a block of rows and columns, by the inverse's Schur complement.
+    With G = (K + 1 + diag(noise))^-1 and a = G y, the residual of y_g is (G_gg)^-1 a_g: a block of
+    rows and columns is left out by the Schur complement of the inverse.
 
     Shapes:
         gram (n, n); goals (n, C); noise (n,) > 0; groups n names.
@@ -135,7 +135,7 @@ def _members_of(groups: Sequence[str]) -> list[IntArray]:
 
 
 def _inverse(matrix: Floats) -> Floats:
-    """Of a symmetric matrix; by Cholesky's factor where there is one, in half the time."""
+    """Inverse of a symmetric matrix; by the Cholesky factor if it exists, in half the time."""
     factor, failed = lapack.dpotrf(matrix, lower=1)
     if failed:
         return np.asarray(np.linalg.inv(matrix))

@@ -1,4 +1,4 @@
-"""Labeled clips, whatever a clip is: a flow map, or an aligned face frame by frame. numpy only."""
+"""Labeled clips of any kind: flow maps, motion or sequences of aligned faces. numpy only."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ Inputs = TypeVar("Inputs", bound=Sized)
 
 @dataclass(frozen=True, eq=False)
 class LabeledClips(ABC, Generic[Inputs]):
-    """Labeled clips to learn from.
+    """Base class of labeled clips for training.
 
     Shapes:
-        labels (N,) int64, indices of `classes`.
+        labels (N,) int64, indices into `classes`.
 
     Attributes:
         inputs: the clips.
-        subjects: whose each clip is; clips of one subject are alike and are never parted.
+        subjects: subject of each clip; clips of one subject are similar and are never split.
         classes: names, in the order of the probabilities.
-        names: of the clips, unique within a subject; empty where they have none.
-        sources: the data set of each clip; empty where that is not known.
+        names: names of the clips, unique within a subject; may be empty.
+        sources: the data set of each clip; empty if unknown.
 
     Raises:
-        UsageError: the lengths differ, fewer than two classes, or a label is the index of no class.
+        UsageError: the lengths differ, there are fewer than two classes, or a label is out of
+            range.
     """
 
     inputs: Inputs
@@ -72,7 +73,7 @@ class LabeledClips(ABC, Generic[Inputs]):
         return len(self.inputs)
 
     def take(self, rows: npt.NDArray[Any]) -> Self:
-        """Those of a boolean mask (N,), or of indices in their order."""
+        """The clips of a boolean mask (N,), or of indices, in the given order."""
         index = np.flatnonzero(rows) if rows.dtype == bool else rows
         return replace(
             self,
@@ -88,12 +89,12 @@ class LabeledClips(ABC, Generic[Inputs]):
         return np.array([s == subject for s in self.subjects])
 
 
-#: Any labeled clips.
+#: Any subclass of `LabeledClips`.
 C = TypeVar("C", bound=LabeledClips[Any])
 
 
 def frequent(labels: IntArray, classes: Sequence[str], least: int) -> IntArray:
-    """Indices of the classes of which there are `least` clips or more.
+    """Indices of the classes with at least `least` clips.
 
     Raises:
         UsageError: fewer than two.
@@ -107,10 +108,10 @@ def frequent(labels: IntArray, classes: Sequence[str], least: int) -> IntArray:
 
 
 def without_rare(clips: C, least: int = 10) -> C:
-    """Only the classes with `least` clips or more, renumbered in their order.
+    """Keep only the classes with at least `least` clips, renumbered in order.
 
-    Call it on all clips, before they are split: a class that some folds know and others do not
-    cannot be scored.
+    Call it on all clips before splitting, since a class that is missing in some folds cannot be
+    scored.
 
     Raises:
         UsageError: fewer than two classes are left.

@@ -1,4 +1,4 @@
-"""The recognition stage: moments of a video in, a class with its probabilities for each out."""
+"""The recognition stage: a class with probabilities for each moment of a video."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from aumer.types import (
     Outcome,
 )
 
-#: Why a verdict may mean little.
+#: Texts of doubts about a verdict.
 STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recognizer was trained on"
-#: Of the clips that a recognizer was trained on, so many are as strange to the others.
+#: A clip is doubtful if less familiar than all but this share of the training clips.
 _STRANGE = 0.01
-#: By how much rounding may take the sum of all probabilities from 1.
+#: Tolerance of the sum of probabilities.
 _SUM = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a recognizer says of one expression.
+    """A recognizer's answer for one expression.
 
     Attributes:
-        label: the most probable class; `None` where nothing moves that could be named, or where it
-            is less probable than `classify.abstain_below`.
-        probs: of every class; they sum to 1, and are equal where nothing moves.
-        attribution: how much each ROI spoke for the label; empty where it does not say.
-        flow_map: (28, 28, 3) float32 that it judged; `None` where it judged something else.
-        doubt: why it may mean little: nothing moves, no class is probable enough, or it is unlike
-            what the recognizer was trained on.
+        label: the most probable class; `None` if nothing moves, or if it is less probable than
+            `classify.abstain_below`.
+        probs: probabilities of all classes; they sum to 1, and are equal if nothing moves.
+        attribution: contribution of each ROI to the label; empty if not supported.
+        flow_map: (28, 28, 3) float32 input; `None` for other inputs.
+        doubt: why the label may be unreliable: nothing moves, no class is probable enough, or the
+            clip is unlike the training clips.
         outcome: see `aumer.types.Outcome`.
     """
 
@@ -55,14 +55,14 @@ class Verdict:
 
 
 class Labeler(Stage[Recognizer, Verdict]):
-    """Judges moments of videos with one recognizer, whatever it reads of them.
+    """Labels moments of videos with one recognizer of any input.
 
     Args:
-        settings, rules: as `Stage`.
-        asked: below which probability there is no label; by default there is one at any.
+        settings, rules: as in `Stage`.
+        asked: least probability of a label; by default there is always a label.
 
     Raises:
-        UsageError: the recognizer is not trained, or there is no such flow.
+        UsageError: the recognizer is not trained, or the flow is unknown.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Labeler(Stage[Recognizer, Verdict]):
 
     @property
     def recognizer(self) -> Recognizer:
-        """What judges."""
+        """The recognizer."""
         return self.part
 
     def judge(self, clip: Clip) -> Verdict:
-        """A verdict on what the recognizer reads of one clip; see `Stage`."""
+        """The verdict on one clip; see `Stage`."""
         use_threads()
         recognizer = self.recognizer
         inputs = clip[None] if isinstance(clip, np.ndarray) else [clip]
@@ -95,14 +95,12 @@ class Labeler(Stage[Recognizer, Verdict]):
             return replace(verdict, flow_map=clip)
         return verdict
 
-    def judge_features(self, features: Features, moment: Moment) -> Verdict:
-        """A verdict on the motion of ROIs from onset to apex.
+    def check_motion(self) -> None:
+        """Complain of a recognizer that cannot judge by motion alone.
 
         Raises:
-            UsageError: the recognizer does not read motion alone, or reads ROIs that the features
-                do not have, or no motion is known at that moment.
+            UsageError: what it reads.
         """
-        use_threads()
         recognizer = self.recognizer
         if "motion" not in recognizer.reads:
             what = "flow maps" if recognizer.reads[0] == "flow-map" else "sequences of frames"
@@ -111,6 +109,17 @@ class Labeler(Stage[Recognizer, Verdict]):
                 "hold; give the video that they were made from, or a recognizer with "
                 "predict_motion"
             )
+
+    def judge_features(self, features: Features, moment: Moment) -> Verdict:
+        """The verdict on the motion of ROIs from onset to apex.
+
+        Raises:
+            UsageError: the recognizer does not read motion, an ROI is missing in the features, or
+                there is no valid motion at that moment.
+        """
+        use_threads()
+        self.check_motion()
+        recognizer = self.recognizer
         moved = self.maker.motion_of(features, moment)
         verdict = self._verdict(
             recognizer.predict_motion(moved[None]),
@@ -121,7 +130,7 @@ class Labeler(Stage[Recognizer, Verdict]):
         return self.unmoved(verdict) if still else verdict
 
     def unmoved(self, answer: Verdict) -> Verdict:
-        """All classes are equally probable, and none is the label."""
+        """Equal probabilities and no label."""
         equal = dict.fromkeys(answer.probs, 1 / len(answer.probs))
         return replace(
             answer, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION
@@ -159,7 +168,7 @@ class Labeler(Stage[Recognizer, Verdict]):
         return replace(verdict, label=None, doubt=doubt, outcome=UNCERTAIN)
 
     def _of_rois(self, values: Floats) -> Floats:
-        """An attribution, if it is a number for each ROI."""
+        """The attribution by ROI, if it has one number for each."""
         found, rois = np.asarray(values, np.float64), self.recognizer.rois
         if found.shape != (len(rois),) or not np.isfinite(found).all():
             raise WeightsError(

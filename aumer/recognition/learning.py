@@ -1,4 +1,4 @@
-"""The training of a recognizer of clips: its loss, its samples, its task for the common engine."""
+"""Training of recognizers of clips: loss, samples, and the task for the training engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __getattr__ = moved(  # for one release
     },
 )
 
-#: A clip's index, and a number that says which view of it.
+#: Index of a clip and number of the view of it.
 Sample = tuple[int, int]
 
 
@@ -41,15 +41,14 @@ class Learning(LearningSettings):
     """How a recognizer is trained.
 
     Attributes:
-        loss: cross-entropy, or the focal loss (Lin et al. 2017), which weighs a sample by
-            (1 - p)^gamma, p its own class's probability.
-        class_weights: weigh each class by the inverse of its frequency among the samples shown.
-        divide_by: a step's loss is the sum of its weighted losses by that of their "weights"; or by
-            the number of its "samples", and then the weights' mean over the classes is 1.
-        label_smoothing: of the cross-entropy.
-        rates: by a part of the network, the factor of `lr` by which it learns:
-            ``{"time": 0.1}``.
-        The others: see `LearningSettings`.
+        loss: cross-entropy, or the focal loss (Lin et al. 2017), which weights a sample by (1 -
+            p)^gamma, p being the probability of its true class.
+        class_weights: weight each class by its inverse frequency in the samples.
+        divide_by: a step's loss is the sum of weighted losses divided by the sum of "weights", or
+            by the number of "samples"; in the latter case the weights' mean over classes is 1.
+        label_smoothing: label smoothing of the cross-entropy.
+        rates: factor of `lr` by part of the network: ``{"time": 0.1}``.
+        other fields: see `LearningSettings`.
 
     Raises:
         ConfigError: a value out of range.
@@ -79,44 +78,47 @@ class Learning(LearningSettings):
         by = ("weights", "samples")
         require(self.divide_by in by, "divide_by", self.divide_by, f"one of {', '.join(by)}")
         for part, rate in self.rates.items():
-            fits = type(rate) in (int, float) and 0 < rate <= 1000  # a free table takes anything
+            fits = (
+                type(rate) in (int, float) and 0 < rate <= 1000
+            )  # the values of a free table are unchecked
             require(fits, f"rates.{part}", rate, "above 0 and at most 1000")
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "in [0, 1)")
 
 
 class Material(Protocol):
-    """What a network learns from: clips, of which samples are drawn anew every epoch.
+    """Training data of a network: clips, from which samples are drawn in every epoch.
 
     Attributes:
         labels: (N,) int64, the class of each clip.
-        subjects: whose each clip is.
+        subjects: subject of each clip.
     """
 
     labels: IntArray
     subjects: tuple[str, ...]
 
     def draw(self, clips: IntArray, rng: np.random.Generator | None) -> list[Sample]:
-        """The samples of one epoch from these clips; without chance for `None`."""
+        """The samples of one epoch from these clips; deterministic if `rng` is `None`."""
         ...
 
     def load(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> dict[str, Tensor]:
-        """What the network reads of these samples, by the names of its arguments, on the CPU;
-        augmented unless `rng` is `None`."""
+        """The network's inputs for these samples, by argument name, on the CPU; augmented unless
+        `rng` is `None`.
+        """
         ...
 
     def digest(self) -> str:
-        """Hex digest of all of it: another material, another digest."""
+        """Hex digest of all training data."""
         ...
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What training leaves beside the weights.
+    """Results of training besides the weights.
 
     Attributes:
         log: one record per epoch.
-        inner_subjects: those kept out of the gradient.
+        inner_subjects: subjects held out of the gradient.
     """
 
     log: tuple[dict[str, Any], ...]
@@ -137,18 +139,21 @@ def learn(
     parts: Sequence[tuple[str, Any]] = (),
     callbacks: Sequence[Callback] = (),
 ) -> Learned:
-    """Train `net` in place; it is left on the CPU in eval mode, torch's own generator as it was.
+    """Train `net` in place; it ends on the CPU in eval mode, and torch's global generator is
+    restored.
 
     Args:
-        net: called with what `Material.load` gives; returns (n, classes) logits.
-        checkpoint: a file; written after every epoch and, where it is there, gone on from.
-        about: further plain values that a checkpoint must agree in (the network's configuration).
-        parts: kind and part of further code that it must agree in (the recognizer's class), where
-            that is not aumer's own; see `aumer.identity`. Network and material are among them.
+        net: called with the inputs of `Material.load`; returns (n, classes) logits.
+        checkpoint: a file, written after every epoch; training continues from it if it exists.
+        about: further plain values that must equal those of the checkpoint (the network's
+            configuration).
+        parts: pairs of kind and part whose code, if it is not aumer's, must also equal that of the
+            checkpoint (the recognizer's class); see `aumer.identity`. Network and material are
+            included.
 
     Raises:
-        UsageError: fewer than two clips to train on, a checkpoint of another run, or numbers that
-            leave the finite.
+        UsageError: fewer than two training clips, a checkpoint of another run, or NaN or infinite
+            values in training.
         ConfigError: as `require_rates`.
         WeightsError: the checkpoint is damaged.
     """
@@ -176,10 +181,10 @@ def learn(
 
 
 def require_rates(net: nn.Module, settings: Learning) -> None:
-    """Complain of `Learning.rates` of parts that the network has not.
+    """Raise an error if `Learning.rates` names parts that the network does not have.
 
     Raises:
-        ConfigError: names one and those that there are.
+        ConfigError: names one, and those that exist.
     """
     parts = [name for name, _ in net.named_children()]
     for part in settings.rates:
@@ -191,14 +196,15 @@ def require_rates(net: nn.Module, settings: Learning) -> None:
 
 
 def class_weights(labels: npt.NDArray[np.int64], classes: int) -> Tensor:
-    """(C,) float32: n / (C n_c), so that a sample's mean weight is 1; an absent class counts as one
-    sample."""
+    """(C,) float32: n / (C n_c), so that the mean weight of samples is 1; an absent class counts as
+    one sample.
+    """
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     return torch.from_numpy(len(labels) / (classes * counts)).float()
 
 
 def sample_losses(logits: Tensor, labels: Tensor, settings: Learning) -> Tensor:
-    """(n,) loss of each sample, not weighted by class."""
+    """(n,) loss of each sample, without class weights."""
     if settings.loss == "focal":
         log_p = torch.log_softmax(logits, 1).gather(1, labels[:, None])[:, 0]
         return -((1 - log_p.exp()).clamp(min=0) ** settings.gamma) * log_p
@@ -209,7 +215,7 @@ def sample_losses(logits: Tensor, labels: Tensor, settings: Learning) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Samples of a step with their classes; `draw` seeds what is drawn in it."""
+    """Samples of a step with their classes; `draw` is the seed of the step."""
 
     samples: list[Sample]
     labels: IntArray
@@ -217,7 +223,7 @@ class _Batch:
 
 
 class _Recognition(LearningTask[_Batch]):
-    """A recognizer's network and the clips that it learns from."""
+    """The training task of a recognizer's network."""
 
     def __init__(
         self,
@@ -271,8 +277,9 @@ class _Recognition(LearningTask[_Batch]):
 
     @torch.no_grad()
     def _first_statistics(self, samples: Sequence[Sample]) -> None:
-        """Batch norms' running mean and variance begin as the first batch's, and not as 0 and 1,
-        which outlast a short training where activations are small."""
+        """Initialize batch norms' running mean and variance from the first batch, not with 0 and 1,
+        which would persist in a short training with small activations.
+        """
         norms = batch_norms(self.net)
         if not norms:
             return
@@ -285,7 +292,7 @@ class _Recognition(LearningTask[_Batch]):
 
     def loss(self, batch: _Batch) -> Loss:
         machine = self.machine
-        # Its own chance for every sample's place, whichever process shows it.
+        # A separate seed for each position in the batch, whichever process has it.
         rng = np.random.default_rng([self._seed, 3, batch.draw, machine.rank])
         samples = batch.samples[machine.share]
         labels = torch.from_numpy(batch.labels[machine.share])
@@ -309,7 +316,7 @@ class _Recognition(LearningTask[_Batch]):
         return {"loss": sums["loss"] / sums["weight"], "accuracy": sums["right"] / sums["shown"]}
 
     def inner(self) -> dict[str, float]:
-        """Loss and accuracy on the inner subjects: no augmentation, one sample a clip."""
+        """Loss and accuracy on the inner subjects, without augmentation, one sample per clip."""
         if not len(self._inner):
             return {}
         samples = self._material.draw(self._inner, None)
@@ -338,7 +345,7 @@ class _Recognition(LearningTask[_Batch]):
         ]
 
     def _divisor(self, weights: Tensor) -> Tensor:
-        """() what the weighted losses of samples of these weights (n,) are divided by."""
+        """() divisor of the weighted losses of samples with these weights (n,)."""
         by_weight = self._settings.divide_by == "weights"
         return weights.sum() if by_weight else torch.tensor(float(len(weights)))
 
@@ -347,8 +354,9 @@ class _Recognition(LearningTask[_Batch]):
 
 
 def _batches(order: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
-    """`order` in parts of `size`; a last part of one joins the part before: batch norm has no
-    variance of one."""
+    """`order` in parts of `size`; a last part of one sample joins the part before, since batch norm
+    needs two.
+    """
     parts = [order[k : k + size] for k in range(0, len(order), size)]
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [np.concatenate(parts[-2:])]
@@ -356,9 +364,9 @@ def _batches(order: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int
 
 
 def multiply_adds(net: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """Multiply-adds of one forward pass in eval mode, as torch's flop counter counts them.
+    """Multiply-adds of one forward pass in eval mode, by torch's flop counter.
 
-    It counts convolutions, matrix products and attention, and not LSTM cells.
+    It counts convolutions, matrix products and attention, but not LSTM cells.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -371,7 +379,7 @@ def multiply_adds(net: nn.Module, inputs: Mapping[str, Tensor]) -> int:
 
 
 def parameter_count(net: nn.Module) -> int:
-    """Learned numbers."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 

@@ -1,9 +1,9 @@
-"""Crops of several data sets put over one another, by where faces move in them. numpy and scipy.
+"""Registration of the crops of several data sets by the energy of motion.
 
-Each data set's owners crop faces in their own way: in SAMM's flow images of the MEGC 2019 composite
-the brows lie two rows higher than in SMIC's, a fifth of a brow-to-mouth distance. What moves most
-(brows, eyes, corners of the mouth) lies in the same places on every face, so that the mean energy
-of motion shows how the crops differ. Classes are not looked at.
+numpy and scipy. Each data set crops faces in its own way: in SAMM's flow images of the MEGC 2019
+composite the brows lie two rows higher than in SMIC's, a fifth of a brow-to-mouth distance. What
+moves most (brows, eyes, corners of the mouth) has the same position in every face, so that the mean
+energy of motion shows how the crops differ. Classes are not used.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from aumer.types import FloatArray
 
 _SIDE = INPUT_SHAPE[0]
 _MIDDLE = (_SIDE - 1) / 2
-_BLUR = 1.0  # px: energies of some hundred clips are rough by about as much
-#: How much correlation a scale that is off by 10 %, or a shift of 1.5 px, must bring.
+_BLUR = 1.0  # px, about the roughness of the mean energy of some hundred clips
+#: Least gain of correlation for a scale change of 10 %, or a shift of 1.5 px.
 _PENALTY = 0.003
-#: Takes every crop as it is.
+#: No registration.
 NONE = "none"
-#: The target is the mean over data sets, each as registered so far.
+#: The target is the mean over data sets, as registered so far.
 MEAN = "mean"
 _ROUNDS = 3
 
@@ -35,10 +35,10 @@ IDENTITY: Affine = (1.0, 1.0, 0.0)
 
 
 def resampled(maps: FloatArray | Floats, affine: Affine) -> FloatArray:
-    """Maps read through an affine, bilinearly; beyond the border the border goes on.
+    """Maps resampled by an affine, bilinearly, with replicated border.
 
     Shapes:
-        maps (..., 28, 28, K); returns the like, float32.
+        maps (..., 28, 28, K); returns the same shape, float32.
     """
     across, down, shift = affine
     rows, columns = _reading(down, shift), _reading(across, 0.0)
@@ -48,25 +48,25 @@ def resampled(maps: FloatArray | Floats, affine: Affine) -> FloatArray:
 
 
 def _reading(scale: float, shift: float) -> Floats:
-    """(28, 28): weights by which each pixel of the result reads those of the source."""
+    """(28, 28): interpolation weights from source to result."""
     at = np.clip((np.arange(_SIDE) - _MIDDLE) * scale + _MIDDLE + shift, 0, _SIDE - 1)
     weights: Floats = np.maximum(0.0, 1 - abs(at[:, None] - np.arange(_SIDE)))
     return weights
 
 
 def energy(maps: FloatArray) -> Floats:
-    """(28, 28, 3): mean |motion| of maps (N, 28, 28, 3) about zero and of their mirror images."""
+    """(28, 28, 3): mean |motion| of centered maps (N, 28, 28, 3) and their mirror images."""
     mean = abs(maps).mean(0, dtype=np.float64)
     both: Floats = (mean + mean[:, ::-1]) / 2
     return both
 
 
 def register(maps: FloatArray, sources: Sequence[str], target: str) -> dict[str, Affine]:
-    """The affine of each source that puts its motion's energy over the target's.
+    """The affine of each source that registers its energy of motion to the target's.
 
     Args:
-        maps: (N, 28, 28, 3) about zero, of like scale.
-        sources: of each map.
+        maps: (N, 28, 28, 3) centered, of similar scale.
+        sources: the source of each map.
         target: a source, `MEAN`, or `NONE`.
     """
     names = tuple(dict.fromkeys(sources))
@@ -91,7 +91,7 @@ def _smooth(image: Floats) -> Floats:
 
 
 def _best(image: Floats, aim: Floats) -> Affine:
-    """Where the correlation with `aim` is greatest, less what the change costs."""
+    """The affine with the greatest correlation with `aim`, minus a penalty of the change."""
     centered = aim - aim.mean((0, 1))
 
     def loss(p: Floats) -> float:
@@ -120,10 +120,10 @@ def _best(image: Floats, aim: Floats) -> Affine:
 
 
 def applied(maps: FloatArray, sources: Sequence[str], affines: Mapping[str, Affine]) -> FloatArray:
-    """Each map through the affine of its source; as it is where that is unknown.
+    """Each map resampled by the affine of its source; unchanged if the source is unknown.
 
     Shapes:
-        maps (N, 28, 28, 3); returns the like, float32.
+        maps (N, 28, 28, 3); returns the same shape, float32.
     """
     out = np.array(maps, np.float32)
     own = np.asarray(sources)

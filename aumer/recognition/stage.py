@@ -1,4 +1,4 @@
-"""The stages that say something of moments of videos: one pass, one verdict of each.
+"""Base class of the stages that analyze moments of videos in one pass.
 
 `aumer.recognition.labeler.Labeler` names expressions by a recognizer, and
 `aumer.recognition.action_units.ActionUnits` reads action units by an AU reader.
@@ -23,21 +23,20 @@ Answer = TypeVar("Answer")
 
 
 class Stage(ABC, Generic[P, Answer]):
-    """Judges moments of videos by one trained part, whatever it reads of them.
+    """Applies one trained part to moments of videos.
 
     Args:
-        settings: how flow maps are made, where the part does not know how those were made that it
-            has learned from.
-        rules: what from onset to apex moves no more than a face at rest (`at_rest`) does not move.
-            By default everything does.
+        settings: motion settings of flow maps, if the part does not know those of its training.
+        rules: constants for `at_rest`: moments that move no more than a face at rest get `unmoved`.
+            By default this is not checked.
 
     Attributes:
-        part: what judges.
-        maker: what makes clips of moments.
+        part: the trained part.
+        maker: the maker of clips from moments.
         digest: see `aumer.recognition.trained.digest`.
 
     Raises:
-        UsageError: there is no such flow.
+        UsageError: unknown flow.
     """
 
     def __init__(
@@ -58,10 +57,10 @@ class Stage(ABC, Generic[P, Answer]):
         fps: float | None = None,
         kept: Keeper | None = None,
     ) -> list[Answer | None]:
-        """What is said of each moment; `None` where no face or no motion of one was seen.
+        """The answer for each moment; `None` if no face or no motion of one was measured.
 
-        Args: as `aumer.recognition.clips.ClipMaker`; `kept` may be another stage's, and is not
-            used then where it would read otherwise.
+        Args: as `aumer.recognition.clips.ClipMaker`; `kept` may come from another stage, and is
+        used only if it fits.
 
         Raises:
             UsageError: the source is a camera.
@@ -81,23 +80,23 @@ class Stage(ABC, Generic[P, Answer]):
 
     @abstractmethod
     def judge(self, clip: Clip) -> Answer:
-        """What is said of one clip, such as the part reads.
+        """The answer for one clip of the type that the part reads.
 
         Raises:
-            WeightsError: what its weights make of the clip is no number.
+            WeightsError: the output is NaN or infinite.
         """
 
     @abstractmethod
     def unmoved(self, answer: Answer) -> Answer:
-        """What is said instead where nothing moves: what is made of noise, scaled up, is no
-        answer."""
+        """The answer if nothing moves, since the given one would be based on amplified noise."""
 
 
 def at_rest(
     features: Features | None, rules: RuleSettings | None, moments: Sequence[Moment]
 ) -> list[bool]:
-    """Whether it is known of each moment that nothing moves from onset to apex by more than this
-    face at rest (`noise.over_rest`). Without features or rules nothing is known."""
+    """For each moment whether nothing moves from onset to apex by more than a face at rest
+    (`noise.over_rest`). False without features or rules.
+    """
     if features is None or rules is None:
         return [False] * len(moments)
     ways = noise.over_rest(features, rules, [(m.onset, m.apex) for m in moments])

@@ -1,12 +1,12 @@
 """``ststnet``: the shallow triple-stream three-dimensional CNN (Liong et al., FG 2019).
 
 As published: the network, on u, v and optical strain from onset to apex at 28 x 28; 1,683
-parameters with 3 classes, batch norm among them.
+parameters with 3 classes, including batch norm.
 
-Otherwise than in the authors' released training: 100 epochs of batches of 64 at 1e-3, classes
-weighted, clips shuffled, each channel brought to [0, 1]. There it is 800 epochs of 256 at 5e-5
-without weights, in the order of folders, on gray levels from 0 to 255; all but the last two are
-``epochs=800, batch=256, rate=5e-5, class_weights=False``. The last epoch counts, as there.
+Training differs from the authors' released code: 100 epochs, batch 64, rate 1e-3, class weights,
+shuffled clips, each channel scaled to [0, 1]. Theirs: 800 epochs, batch 256, rate 5e-5, no weights,
+in order of folders, gray levels from 0 to 255; all but the last two are ``epochs=800, batch=256,
+rate=5e-5, class_weights=False``. The last epoch is used, as in theirs.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class StstNetRecognizer(Recognizer):
     """Adam and cross-entropy for a fixed number of epochs.
 
     Args:
-        epochs, batch, rate: of training; the last is Adam's learning rate.
-        class_weights: weigh each class by its inverse frequency.
+        epochs, batch, rate: of training; `rate` is Adam's learning rate.
+        class_weights: weight each class by its inverse frequency.
         seed: of the initial weights, the order of the clips and the dropout.
 
     Attributes:
@@ -118,7 +118,7 @@ class StstNetRecognizer(Recognizer):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Train from new weights. The state of torch's own generator is left as it was.
+        """Train from new weights. The state of torch's global generator is restored.
 
         Args:
             checkpoint, callbacks: see `aumer.learning.engine.train`.
@@ -176,7 +176,7 @@ class StstNetRecognizer(Recognizer):
 
     def examples(self, subjects: int) -> list[dict[str, Tensor]]:
         """See `aumer.recognition.interface.Recognizer`."""
-        # Flow is compiled code, which no training of maps needs.
+        # Imported here: flow needs compiled code, training on maps does not.
         from aumer.recognition.sequences.maps import flow_maps_of
         from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 
@@ -214,9 +214,10 @@ class StstNetRecognizer(Recognizer):
 
 
 class _Maps(LearningTask[Tensor]):
-    """All maps once an epoch. One generator, torch's, gives the order and the dropout of them all:
-    it is set once, before the network is made. Of several processes, which must agree on the order
-    and not on the dropout, each epoch has its own."""
+    """The training task: all maps once per epoch. Torch's global generator, seeded once before the
+    network is made, gives order and dropout. With several processes, which must agree on the order
+    but not on dropout, each epoch is seeded separately.
+    """
 
     def __init__(
         self,
@@ -254,7 +255,7 @@ class _Maps(LearningTask[Tensor]):
         alone = self.machine.count == 1
         order = torch.randperm(count) if alone else torch.from_numpy(rng.permutation(count))
         parts = torch.split(order, self._settings.batch)
-        whole = [rows for rows in parts if len(rows) > 1]  # batch norm has no variance of one clip
+        whole = [rows for rows in parts if len(rows) > 1]  # batch norm needs two clips
         return len(whole), iter(whole)
 
     def loss(self, batch: Tensor) -> Loss:

@@ -1,7 +1,7 @@
 """``svm-cells``: an RBF SVM on cell means of the centered flow; the deterministic reference.
 
-The machine is scikit-learn's; what it learned is kept and evaluated as plain arrays: the support
-vectors among them, which are cells of clips that it was trained on.
+The SVM is scikit-learn's; the result is stored and evaluated as plain arrays, including the support
+vectors, which are cells of training clips.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SvmCells(Recognizer):
     Args:
         c: cost, times n / (C n_c) for the clips of class c.
         gamma: by default 1 / the number of features.
-        cells: along each side.
+        cells: number of cells along each side.
     """
 
     name: ClassVar[str] = "svm-cells"
@@ -69,8 +69,8 @@ class SvmCells(Recognizer):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Learn; nothing is drawn at random. How sure its votes are is learned on groups of these
-        subjects that are left out in turn; it stays at one a vote where a class is left without.
+        """Train, deterministically. The calibration of votes is learned on groups of subjects that
+        are left out in turn; the factor stays 1 if a class would be missing.
 
         Raises:
             UsageError: a class without a clip.
@@ -102,7 +102,7 @@ class SvmCells(Recognizer):
         machine.fit((x - mean) / deviation, labels)
         pairwise = np.atleast_1d(machine.intercept_).astype(np.float64)
         dual = machine.dual_coef_.astype(np.float64)
-        if len(self.classes) == 2:  # of two classes scikit-learn turns the sign
+        if len(self.classes) == 2:  # scikit-learn negates the sign for two classes
             pairwise, dual = -pairwise, -dual
         return {
             "mean": mean,
@@ -134,12 +134,11 @@ class SvmCells(Recognizer):
         return margins
 
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
-        """(N, C): soft-max of the votes of the pairs, less than a vote being given by margins,
-        times the least margin by which the class that won has won, times what makes them as sure as
-        they are right (`aumer.recognition.calibration`).
+        """(N, C): calibrated soft-max of the pairs' votes plus, as less than a vote, their margins
+        (`aumer.recognition.calibration`).
 
-        Its maximum is libsvm's prediction, except that the margins decide a tie of votes, where
-        libsvm takes the class that comes first.
+        Its maximum is libsvm's prediction, except that margins decide ties of votes, for which
+        libsvm takes the first class.
 
         Raises:
             UsageError: it is not fitted, or wrong inputs.
@@ -178,7 +177,7 @@ class SvmCells(Recognizer):
         write_weights(path, self, self._state, about, card, overwrite=overwrite)
 
     def _check(self, classes: int) -> None:
-        """Complain of arrays that are none of a machine of so many classes."""
+        """Raise an error for arrays that do not belong to an SVM of this number of classes."""
         s, (vectors, features) = self._state, self._state["support"].shape
         shapes = {
             "mean": (features,),
@@ -201,7 +200,7 @@ class SvmCells(Recognizer):
         """See `aumer.recognition.interface.Recognizer`."""
         found = read_weights(path, cls.name)
         with foreign(path, "a whole svm-cells", WeightsError):
-            # Files of before probabilities were calibrated hold the options alone.
+            # Files from before calibration hold only the options.
             made = cls(**found.about.get("options", found.about))
             made._sharpness = float(found.about.get("sharpness", 1.0))
             made._state = {name: found.arrays[name] for name in _ARRAYS}

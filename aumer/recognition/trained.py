@@ -1,8 +1,7 @@
-"""What is trained on clips, kept in a file and used by name: recognizers and AU readers alike.
+"""Common base of recognizers and AU readers: training on clips, files, and use by name.
 
-A `Trained` part learns from labeled clips and says something of each clip. A `Sort` is what all
-parts of a kind have in common: their kind in the registry, what a file of them is, where those lie
-that ship.
+A `Trained` part learns from labeled clips and predicts from clips. A `Sort` describes all parts of
+one kind: their kind in the registry, the format of their files, and the folder of the shipped ones.
 """
 
 from __future__ import annotations
@@ -35,38 +34,38 @@ if TYPE_CHECKING:
 
     from aumer.recognition.sequences.inputs import SequenceSettings
 
-#: What may be read of a clip.
+#: Possible inputs.
 Reads = Literal["flow-map", "sequence", "motion"]
-#: Called after every epoch with its record.
+#: Called with the record of every epoch.
 Callback = Callable[[dict[str, Any]], object]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Trained(ABC):
-    """A part that learns from labeled clips. The same clips and seed give the same numbers.
+    """Base class of parts that learn from labeled clips. The same clips and seed give the same
+    results.
 
     Attributes:
-        name: of the registry.
-        reads: what it reads of a clip, which `aumer.recognition.clips.ClipMaker` makes. The first
-            is what it learns from and what a video's clips are given as: "flow-map"
-            ((28, 28, 3) float32; see `aumer.recognition.interface.Clips`), "sequence" (a
-            `ClipSequence`), or "motion" ((R, 2) float32, by how much each of `rois` moved from
-            onset to apex, outer-eye distances).
-        options: the arguments of its constructor that users may set, by name. It is given a seed
-            where "seed" is among them.
-        default_inputs: of sequences, how they are made of frames; `None` for the usual way.
-        reads_to: of sequences, the last frame that is read; flow beyond it is not worth its time.
+        name: its name in the registry.
+        reads: inputs that it can read, made by `aumer.recognition.clips.ClipMaker`. The first is
+            used for training and for clips of videos: "flow-map" ((28, 28, 3) float32; see
+            `aumer.recognition.interface.Clips`), "sequence" (a `ClipSequence`), or "motion" ((R, 2)
+            float32, displacement of each of `rois` from onset to apex, in outer-eye distances).
+        options: names of the constructor's arguments that users may set. If "seed" is one of them,
+            a seed is passed.
+        default_inputs: for sequences: how they are made from frames; `None` for the default.
+        reads_to: for sequences: the last frame that is read; no flow is computed after it.
 
-        rois: of motion, the rows.
-        card: what the file it was loaded from says of it; empty for one just fitted.
-        apex: how one is found that nobody gives (`aumer.recognition.apex.names`); of one that has
-            learnt, as it was for its clips.
-        position: of flow maps, where they must show the face.
-        inputs: of sequences, how those were made that it has learned from.
-        motion: of flow maps, the same: they are made so again, whatever the settings of the motion
-            that is spotted in. `None` where nobody knows: then as the settings say.
-        chosen: what `fit` chose of its settings.
-        log: a record of each epoch of `fit`.
+        rois: for motion: the rows.
+        card: card of the file that it was loaded from; empty if just fitted.
+        apex: method to find a missing apex (`aumer.recognition.apex.names`); after training the one
+            used for its clips.
+        position: for flow maps: required position of the face.
+        inputs: for sequences: settings of its training clips.
+        motion: for flow maps: motion settings of its training clips, used again whatever the
+            settings for spotting. `None` if unknown: then those of the settings.
+        chosen: settings chosen by `fit`.
+        log: records of the epochs of `fit`.
     """
 
     name: ClassVar[str]
@@ -92,36 +91,36 @@ class Trained(ABC):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Learn, and return itself. Whatever is chosen is chosen within these clips.
+        """Train, and return itself. All choices are made within these clips.
 
         Args:
-            clips: labeled clips of what it `reads`.
-            checkpoint: where a long training keeps how far it is, and goes on from if it is there.
-            callbacks: called after each epoch with its record. One that learns at once needs
-                neither.
+            clips: labeled clips of the first input in `reads`.
+            checkpoint: file for the state of a long training, which continues from it if it exists.
+            callbacks: called with the record of each epoch. A part without epochs may ignore both.
 
         Raises:
-            UsageError: there is too little to learn from.
+            UsageError: too few training data.
         """
 
     def to(self, device: str) -> bool:
-        """Run there from now on.
+        """Run on this device from now on.
 
         Args:
-            device: as torch names it, or "auto": a GPU if there is one.
+            device: a torch device, or "auto": a GPU if there is one.
 
         Returns:
-            False for one that runs on the CPU alone, whatever is asked.
+            False if it supports only the CPU.
         """
         return False
 
     def stopping(self) -> dict[str, Any]:
-        """What decides when `fit` ends: ``epochs``, if it counts them; the ``inner_share`` of its
-        subjects on which the epoch is chosen, and the ``patience`` in epochs."""
+        """The stopping rule of `fit`: ``epochs``, if any; the ``inner_share`` of subjects on which
+        the epoch is chosen, and the ``patience`` in epochs.
+        """
         return {"epochs": None, "patience": 0, "inner_share": 0.0}
 
     def subjects_needed(self) -> int:
-        """Of how many subjects it needs clips to learn from, at least."""
+        """Least number of subjects in the training clips."""
         return 2 if self.stopping()["inner_share"] else 1
 
     @classmethod
@@ -130,20 +129,20 @@ class Trained(ABC):
         return cls.save is not Trained.save
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """Everything that prediction needs, and the card, in one safetensors file.
+        """Write everything that prediction needs, and the card, to one safetensors file.
 
         Raises:
-            UsageError: it is not fitted, the card is not plain values, it cannot be saved, or as
-                for `aumer.files.atomic_write`.
+            UsageError: it is not fitted, the card holds other than plain values, it cannot be
+                saved, or as for `aumer.files.atomic_write`.
         """
         raise _no_file(self.name)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
-        """Read what `save` wrote. No code in the file is run.
+        """Load a file of `save`. No code in the file is run.
 
         Raises:
-            WeightsError: no such file, damaged, or not of this part.
+            WeightsError: the file is missing, damaged, or of another part.
         """
         raise _no_file(cls.name)
 
@@ -153,8 +152,9 @@ def _no_file(name: str) -> UsageError:
 
 
 def digest(part: Trained) -> str | None:
-    """SHA-256 (hex) of the file that its `save` writes, which holds all that its numbers depend on;
-    `None` for one that cannot be saved."""
+    """SHA-256 (hex) of the file that `save` writes, which contains everything that predictions
+    depend on; `None` if it cannot be saved.
+    """
     if not part.has_file():
         return None
     with TemporaryFolder() as folder:
@@ -165,11 +165,11 @@ def digest(part: Trained) -> str | None:
 
 @dataclass(frozen=True)
 class Saved:
-    """What `Sort.write` wrote.
+    """Content of a file of `Sort.write`.
 
     Attributes:
-        name: of the registry.
-        columns: what the columns of its probabilities stand for.
+        name: name in the registry.
+        columns: names of the columns of its probabilities.
     """
 
     name: str
@@ -182,12 +182,12 @@ class Saved:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The columns of a recognizer."""
+        """The classes of a recognizer."""
         return self.columns
 
     @property
     def aus(self) -> tuple[int, ...]:
-        """The columns of an AU reader."""
+        """The AUs of an AU reader."""
         return self.columns
 
 
@@ -196,22 +196,22 @@ P = TypeVar("P", bound=Trained)
 
 @dataclass(frozen=True)
 class Sort(Generic[P]):
-    """A sort of trained parts: how they are looked up, written, read and used by name.
+    """Description of one kind of trained parts: lookup, files and use by name.
 
     Attributes:
-        kind: of the registry.
-        base: what they derive from.
-        define: what they must define, for messages.
-        called: one of them, as messages call it: "recognizer".
-        format: of their files; it holds "a recognizer".
-        names: the key of a file under which the part's name stands.
-        columns: the attribute that says what the columns of its probabilities stand for, empty
-            before it has learned; and the key of it in a file.
-        of_column: the type of one of these.
-        fewest: how many of them there are at least.
-        folder: where those lie that ship.
-        default: the one of these where none is asked for.
-        argument: what `load` is given, as messages call it.
+        kind: kind in the registry.
+        base: their base class.
+        define: required members, for messages.
+        called: word for one of them in messages: "recognizer".
+        format: format of their files.
+        names: key of the part's name in a file.
+        columns: attribute with the names of the probabilities' columns (empty before training), and
+            its key in a file.
+        of_column: type of a column's name.
+        fewest: least number of columns.
+        folder: folder of the shipped files.
+        default: name of the default one.
+        argument: name of the argument of `load` in messages.
     """
 
     kind: str
@@ -228,10 +228,10 @@ class Sort(Generic[P]):
     argument: str = "which"
 
     def resolve(self, name: str | type[P]) -> type[P]:
-        """The registered part of a name: a class that keeps the contract.
+        """The registered class of that name.
 
         Raises:
-            UsageError: there is none of that name, or it is none.
+            UsageError: unknown name, or an object that is not such a class.
         """
         part = registry.resolve(self.kind, name)
         if not (inspect.isclass(part) and issubclass(part, self.base)):
@@ -249,10 +249,10 @@ class Sort(Generic[P]):
         )
 
     def fitted(self, part: P) -> None:
-        """Complain unless it is one that has been fitted or loaded.
+        """Raise an error unless the part has been fitted or loaded.
 
         Raises:
-            UsageError: it keeps another contract, or has no columns yet.
+            UsageError: it is of another kind, or has no columns yet.
         """
         if not isinstance(part, self.base):
             raise self._none(f"{part!r}", "this one does not")
@@ -271,10 +271,11 @@ class Sort(Generic[P]):
         *,
         overwrite: bool,
     ) -> None:
-        """Arrays, settings and card in one safetensors file.
+        """Write arrays, settings and card to one safetensors file.
 
         Raises:
-            UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
+            UsageError: it is not fitted, the card holds other than plain values, or as for
+                `atomic_write`.
         """
         self.fitted(part)
         text = {
@@ -293,10 +294,10 @@ class Sort(Generic[P]):
         """Read a file of `write`.
 
         Args:
-            name: the part it must be of.
+            name: name of the expected part.
 
         Raises:
-            WeightsError: no such file, damaged, or not of that part.
+            WeightsError: the file is missing, damaged, or of another part.
         """
         text, arrays = self.format.read(path)
         with foreign(path, f"the card of {self.format.holds}", WeightsError):
@@ -307,7 +308,7 @@ class Sort(Generic[P]):
                 dict(text["card"]),
                 arrays,
                 build(MotionSettings, text["motion"], "motion") if "motion" in text else None,
-                # So it is of files of before, too: there was no other way.
+                # Old files have no entry, since there was only this method.
                 str(text.get("apex", ways.DEFAULT)),
             )
         if name is not None and found.name != name:
@@ -318,7 +319,7 @@ class Sort(Generic[P]):
         return found
 
     def _columns(self, found: Any) -> tuple[Any, ...]:
-        """Those of a file, which anybody may have written."""
+        """The columns of a file, validated."""
         what = self.of_column
         if not (
             isinstance(found, list)
@@ -333,14 +334,14 @@ class Sort(Generic[P]):
         return tuple(found)
 
     def shipped(self) -> tuple[str, ...]:
-        """Names of those whose weights ship with aumer."""
+        """Names of the parts whose weights ship with aumer."""
         return tuple(sorted(path.stem for path in self.folder.glob("*.safetensors")))
 
     def load(self, which: StrPath | P = "default") -> P:
-        """A trained part: shipped, by its name; from a file of `save`; or itself.
+        """A trained part: a shipped one by name, one from a file of `save`, or the object itself.
 
         Raises:
-            WeightsError: no weights of that name ship, or the file is not of this sort.
+            WeightsError: no shipped weights have that name, or the file is of another kind.
             UsageError: an object that is not trained.
         """
         if isinstance(which, self.base):
@@ -365,11 +366,11 @@ class Sort(Generic[P]):
         return made
 
     def checked(self, part: P, shares: npt.NDArray[Any], clips: int) -> npt.NDArray[np.float64]:
-        """What a part says of some clips, if it can be: a row for each, and in it a share of 1 for
-        each of its columns.
+        """A part's predictions for clips, validated: one row per clip with a value in [0, 1] for
+        each column.
 
         Raises:
-            WeightsError: it is of another shape, or no number from 0 to 1.
+            WeightsError: wrong shape, or values outside [0, 1].
         """
         found = np.asarray(shares, np.float64)
         width = len(getattr(part, self.columns))
@@ -394,5 +395,5 @@ class Sort(Generic[P]):
         return found
 
 
-#: By how much rounding may take a probability, or a sum of all, out of bounds.
+#: Tolerance of probabilities and of their sums.
 _LOOSE = 1e-3

@@ -1,6 +1,6 @@
-"""What comes out: `SpotResult`, its files and its plots, and `Prediction`.
+"""Results: `SpotResult`, its files and plots, and `Prediction`.
 
-Importing this needs numpy alone; pandas, matplotlib and cv2 are imported where they are used. A run
+Importing this needs only numpy; pandas, matplotlib and cv2 are imported where they are used. A run
 of a benchmark as one page is `aumer.report.report.report`.
 """
 
@@ -37,5 +37,5 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     __getattr__ = moved(__name__, {"SUFFIXES": "aumer.results.suffixes"})

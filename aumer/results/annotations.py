@@ -1,8 +1,8 @@
-"""Annotation files: a coder's expressions in one video, what was changed in them, and by whom.
+"""Annotation files: a coder's expressions in one video, with the history of changes.
 
-A file is JSON of our own, of the suffix .annotations, beside the video. It holds frames and
-seconds; the digest of the video says whether it still is the one whose frames were meant. It is a
-table of intervals, too (`aumer.tables.intervals`), so that training and scores read it as it is.
+A file is JSON with the suffix .annotations, beside the video. It holds frames and seconds; the
+video's digest tells whether the frames belong to this file of the video. It can be read as a table
+of intervals (`aumer.tables.intervals`), so training and evaluation read it directly.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ SCHEMA = "aumer.annotations"
 SCHEMA_VERSION = 1
 SUFFIX = ".annotations"
 
-#: By how much an interval may end after its video: other programs round, or count to its end.
+#: Seconds by which an interval may end after its video, since other programs round or count to its
+#: end.
 LATE_S = 0.25
-#: Letters of a coder's name, and of a comment.
+#: Most characters of a coder's name, and of a comment.
 _NAME, _COMMENT = 64, 10_000
 
 
 @dataclass(frozen=True)
 class Annotated(Timed):
-    """An expression that a coder has in hand.
+    """An expression that a coder edits.
 
     Attributes:
-        id: tells it from the others of its file, through all changes.
-        onset, apex, offset: frames, 0-based decode ordinals, ends included; None where only times
-            are known. The apex may be missing.
-        confirmed: the coder looked at it and agrees.
+        id: identifies it in its file through all changes.
+        onset, apex, offset: frames, 0-based decode ordinals, ends included; None if only times are
+            known. The apex may be missing.
+        confirmed: whether the coder has confirmed it.
 
     Raises:
-        ValueError: as `Timed`; no id, or frames that are out of order, or one without the other.
+        ValueError: as `Timed`; no id, frames out of order, or only one of onset and offset.
     """
 
     id: str = ""
@@ -86,7 +87,7 @@ class Change:
         when: ISO 8601 in UTC, when it was saved.
         what: "add", "delete", or the members that changed, joined by a comma.
         id: of the expression.
-        before, after: the members that changed; all of one that was added or deleted.
+        before, after: values of the changed members; all members if added or deleted.
     """
 
     who: str
@@ -99,17 +100,17 @@ class Change:
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """What an annotation file holds.
+    """Content of an annotation file.
 
     Attributes:
         video: the name of its file.
-        content: the video's `aumer.video.content_digest`; None where it is not known.
-        frames: how many it has; None where it is not known.
-        duration_s: time of its last frame; likewise.
-        coder: whose it is; empty where nobody has saved it yet.
-        source: the name of the file that the coder began with; empty for none.
-        expressions: by onset.
-        history: every change since then, the oldest first.
+        content: the video's `aumer.video.content_digest`; None if unknown.
+        frames: number of frames; None if unknown.
+        duration_s: time of its last frame; None if unknown.
+        coder: name of the coder; empty before it is first saved.
+        source: name of the file that the coder started from; empty for none.
+        expressions: sorted by onset.
+        history: all changes since then, the oldest first.
     """
 
     video: str
@@ -126,14 +127,15 @@ class AnnotationFile:
         """The content of a file.
 
         Raises:
-            UsageError: it cannot be read, or is none; the message names the member that is wrong.
+            UsageError: it cannot be read or is not an annotation file; the message names the wrong
+                member.
         """
         with foreign(path, "annotations"):
             return cls.from_json(Path(path).read_text(encoding="utf-8"))
 
     @classmethod
     def from_json(cls, text: str) -> AnnotationFile:
-        """As `load`; raises whatever `json` does on other content."""
+        """As `load`, from text; raises the errors of `json` on other content."""
         root = Node(json.loads(text))
         if (schema := root["schema"]).text() != SCHEMA:
             schema.fail(repr(SCHEMA))
@@ -156,7 +158,7 @@ class AnnotationFile:
         )
 
     def to_json(self) -> str:
-        """The text of the file: one expression and one change a line."""
+        """The text of the file: one expression or change per line."""
         head = {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -176,7 +178,7 @@ class AnnotationFile:
         return "{\n" + ",\n".join(members) + "\n}\n"
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> None:
-        """Write it, whole or not at all.
+        """Write the file, complete or not at all.
 
         Raises:
             UsageError: another suffix than .annotations, or as `aumer.files.atomic_write`.
@@ -186,7 +188,7 @@ class AnnotationFile:
         atomic_write(path, self.to_json(), overwrite=overwrite)
 
     def changed(self, expressions: Iterable[Annotated], who: str) -> AnnotationFile:
-        """The same with other expressions; what is other about them is added to the history."""
+        """A copy with other expressions; the changes are added to the history."""
         after = {e.id: e for e in expressions}
         if len(after) < len(ids := [e.id for e in expressions]):
             raise UsageError(f"every expression needs an id of its own; found {sorted(ids)}")
@@ -205,8 +207,7 @@ class AnnotationFile:
 
 
 def read_any(path: StrPath) -> AnnotationFile:
-    """The annotations of a file of any format that holds some: of one that is not ours, the times
-    alone.
+    """The annotations of a file of any format; of other programs' files only the times.
 
     Raises:
         UsageError: as `aumer.results.exchange.read_annotations`.
@@ -220,7 +221,7 @@ def read_any(path: StrPath) -> AnnotationFile:
 
 
 def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
-    """Expressions that have times alone as `Annotated`, numbered in their order."""
+    """Expressions that only have times as `Annotated`, with numbers as ids."""
     names = [f.name for f in fields(Timed)]
     for k, e in enumerate(timed, 1):
         said = {n: getattr(e, n) for n in names}
@@ -228,12 +229,12 @@ def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
 
 
 def of_result(result: SpotResult) -> AnnotationFile:
-    """A result's expressions, as a coder begins with them."""
+    """A result's expressions as annotations, for a coder to start from."""
     return of_expressions(result.expressions, result)
 
 
 def of_expressions(expressions: Iterable[Expression], result: SpotResult) -> AnnotationFile:
-    """Expressions that are known of a result's video."""
+    """Given expressions of a result's video as annotations."""
     found = tuple(
         Annotated(
             e.kind, e.onset_s, e.offset_s, e.apex_s, e.label and printable(e.label), e.score,
@@ -247,7 +248,7 @@ def of_expressions(expressions: Iterable[Expression], result: SpotResult) -> Ann
 
 
 def placed(expressions: Iterable[Annotated], times: TimeArray) -> tuple[Annotated, ...]:
-    """The same in the frames of a video: those nearest to their times.
+    """The expressions with frames of a video: those nearest to their times.
 
     Args:
         times: (T,) seconds of its frames.
@@ -267,10 +268,10 @@ def placed(expressions: Iterable[Annotated], times: TimeArray) -> tuple[Annotate
 def in_frames(
     file: AnnotationFile, times: TimeArray, content: str | None
 ) -> tuple[AnnotationFile, bool]:
-    """A file's expressions in frames of a video, and whether it was made for another one: as its
-    digest says, or, where it has none, its length or an expression that ends after the video.
+    """A file's expressions in frames of a video, and whether the file was made for another video:
+    by its digest, or, without one, by its length or by an expression that ends after the video.
 
-    Where it was made for this very video its frames count, and else its times: the nearest frames.
+    If it was made for this video its frames are used, otherwise the frames nearest to its times.
 
     Args:
         times: (T,) seconds of the video's frames.
@@ -278,7 +279,7 @@ def in_frames(
     """
     ours = content is not None and file.content == content
     fits = all(e.offset is not None and e.offset < len(times) for e in file.expressions)
-    if ours and fits:  # the times of a result are those of its rows, not of its frames
+    if ours and fits:  # a result has times of rows, not of frames
         found = tuple(timed_by(e, times) for e in file.expressions)
     else:
         found = placed(file.expressions, times)
@@ -289,7 +290,7 @@ def in_frames(
 
 
 def timed_by(e: Annotated, times: TimeArray) -> Annotated:
-    """The same with the times of its frames."""
+    """A copy with the times of its frames."""
     assert e.onset is not None and e.offset is not None, "it has frames"
     return replace(
         e,
@@ -300,7 +301,7 @@ def timed_by(e: Annotated, times: TimeArray) -> Annotated:
 
 
 def moments(expressions: Iterable[Annotated]) -> list[tuple[Kind, Moment]]:
-    """Kind and frames of expressions that have frames; an apex that is missing is the onset."""
+    """Kind and frames of expressions that have frames; a missing apex becomes the onset."""
     found = []
     for e in expressions:
         if e.onset is not None and e.offset is not None:
@@ -310,10 +311,10 @@ def moments(expressions: Iterable[Annotated]) -> list[tuple[Kind, Moment]]:
 
 
 def path_for(video: Path, coder: str) -> Path:
-    """Where a coder's annotations of a video belong: ``VIDEO.CODER.annotations`` beside it.
+    """Path of a coder's annotations of a video: ``VIDEO.CODER.annotations`` beside it.
 
     Raises:
-        UsageError: the coder's name is empty, too long, or no text.
+        UsageError: the coder's name is empty, too long, or not printable text.
     """
     name = coder.strip()
     if not 0 < len(name) <= _NAME or not name.isprintable():
@@ -325,9 +326,10 @@ def path_for(video: Path, coder: str) -> Path:
 
 
 class Annotations(Exchange):
-    """A coder's file as `aumer view` saves it: frames too, comments, history, the video's digest.
+    """A coder's file as saved by `aumer view`, with frames, comments, history and the video's
+    digest.
 
-    Of a result it is made with the video's digest; of other formats, with times alone.
+    Made from a result it has the video's digest; made from other formats only times.
     """
 
     use = "`aumer view`"
@@ -358,10 +360,10 @@ class Annotations(Exchange):
 
 
 def expression_of(node: Node, times: TimeArray) -> Annotated:
-    """An expression in frames, as the page sends it, with the times of these frames.
+    """An expression in frames from the page's JSON, with the times of these frames.
 
     Raises:
-        UsageError: a member is missing or wrong, or there are no such frames.
+        UsageError: a member is missing or wrong, or the frames do not exist.
     """
 
     def frame(name: str) -> int:
@@ -411,7 +413,7 @@ def _expression(node: Node) -> Annotated:
 
 
 def _aus(node: Node) -> str | None:
-    """Files of before action units were kept, and what is new in a page, have none."""
+    """Old files, and new expressions of the page, have no action units."""
     return node["aus"].optional(Node.text) if "aus" in node.value else None
 
 
@@ -424,7 +426,7 @@ def _change(node: Node) -> Change:
 
 
 def _words(node: Node) -> str:
-    """A text. JSON's escapes can tell of half a letter, which no file of text holds."""
+    """A string. JSON escapes may contain lone surrogates, which UTF-8 cannot hold."""
     return printable(node.text())
 
 
@@ -435,7 +437,7 @@ def _flag(node: Node) -> bool:
 
 
 def _dumps(value: Any) -> str:
-    # Of what UTF-8 cannot hold, `printable` makes the escape that JSON has for it.
+    # `printable` turns what UTF-8 cannot hold into JSON's escape.
     return printable(
         json.dumps(jsonable(value, "annotations"), allow_nan=False, ensure_ascii=False)
     )

@@ -1,8 +1,8 @@
 """Expressions as a BIDS table of events, ``*_events.tsv``, with the JSON file of its columns.
 
-Brain Imaging Data Structure 1.10: tabs between cells, ``n/a`` for what is not known, times in
-seconds. Its `trial_type` is the kind, and after a slash the label, which MNE-BIDS makes the
-description of an annotation of.
+Brain Imaging Data Structure 1.10: tab-separated, ``n/a`` for unknown values, times in seconds.
+`trial_type` is the kind, and after a slash the label; MNE-BIDS uses it as the description of an
+annotation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aumer.tables.cells import text_lines
 _END = "_events.tsv"
 _MISSING = "n/a"
 
-#: Columns, and what the JSON file says of each.
+#: Columns, with their entries in the JSON file.
 _COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "onset": {
         "LongName": "Onset",
@@ -70,10 +70,10 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Events(Exchange):
-    """A row for each expression, and beside it the JSON file of the columns.
+    """A row for each expression, and the JSON file of the columns beside it.
 
-    An empty label, or one that is "n/a", is none in it. Of other people's tables the events are
-    read whose `kind`, or whose `trial_type` up to a slash, is micro or macro.
+    An empty label, or "n/a", counts as none. In other tables, events are read whose `kind`, or
+    whose `trial_type` up to a slash, is micro or macro.
     """
 
     use = "BIDS"
@@ -152,7 +152,7 @@ class Events(Exchange):
 
 
 def columns_json(timed: Sequence[Timed]) -> str:
-    """The JSON file that says what the columns of the table are."""
+    """The JSON file that describes the columns of the table."""
     about = {name: dict(cells) for name, cells in _COLUMNS.items()}
     kinds = _COLUMNS["kind"]["Levels"]
     levels = {described(e): e for e in timed}

@@ -1,4 +1,4 @@
-"""Face images for the timeline, read from the video a second time."""
+"""Images of faces for the timeline, from a second pass over the video."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from aumer.types import FaceTrack, FloatArray, ImageArray
 if TYPE_CHECKING:
     from aumer.video import Source
 
-#: Side of a crop in sides of the landmarks' box, and how far the center is moved up: the box ends
-#: at the brows, and a face needs its forehead and some air to be recognized.
+#: Side of a crop, and upward shift of its center, in sides of the landmarks' box, which ends at the
+#: brows; the crop includes the forehead and a margin.
 _SIDE, _UP = 1.35, 0.08
 
 
@@ -32,16 +32,16 @@ def thumbnails(
 ) -> dict[int, ImageArray]:
     """The face in some frames of a video.
 
-    Only the frames wanted are kept in memory, and reading stops after the last of them.
+    Only these frames are held in memory, and reading stops after the last of them.
 
     Args:
-        source: as given to `aumer.video.open_video`, but no camera, which cannot be read again.
-        frames: 0-based decode ordinals; those the video does not have are left out.
-        track: where the face is. A frame without a face of its own is cut at the box of the frame
-            nearest to it that has one, or in its middle where the track has none at all.
+        source: as given to `aumer.video.open_video`, except a camera, which cannot be read again.
+        frames: 0-based decode ordinals; frames outside the video are left out.
+        track: position of the face. A frame without a face is cropped at the box of the nearest
+            frame with one, or at its center if the track has no face.
         size: side of the images in px.
         fps: as given to `aumer.video.open_video`.
-        within_s: seconds after which reading stops, with what was found by then.
+        within_s: seconds after which reading stops, with the images found so far.
 
     Returns:
         Frame ordinal -> (size, size, 3) uint8 RGB.
@@ -67,7 +67,7 @@ def thumbnails(
     last = max(wanted)
 
     def keep(index: int, time_s: float) -> bool:
-        # Of a frame that is given the loop below sees that it is late, or was the last.
+        # For a yielded frame the loop below checks the time and whether it was the last.
         return index in wanted or index > last or time.monotonic() > late
 
     with closing(open_video(source, fps=fps, keep=keep)) as video:
@@ -82,14 +82,13 @@ def thumbnails(
 
 
 def crop_face(image: ImageArray, box: FloatArray | None, size: int) -> ImageArray:
-    """A square of `image` round a face box, scaled to (size, size, 3) uint8.
+    """A square crop of `image` around a face box, scaled to (size, size, 3) uint8.
 
-    The square is moved inside the image; where it is larger than the image, the image's edge is
-    repeated.
+    The square is moved inside the image; if it is larger, the border is replicated.
 
     Args:
         image: (H, W, 3) uint8.
-        box: (4,) x0, y0, x1, y1 px, the landmarks' bounds; `None` for the middle of the image.
+        box: (4,) x0, y0, x1, y1 px, the landmarks' bounds; `None` for the center of the image.
         size: side of the result in px.
     """
     import cv2
@@ -107,13 +106,15 @@ def crop_face(image: ImageArray, box: FloatArray | None, size: int) -> ImageArra
         for middle, limit in ((center[1], height), (center[0], width))
     )
     square = image[rows[:, None], columns]
-    # Averaging shrinks without aliasing; it does not enlarge.
+    # INTER_AREA avoids aliasing when shrinking, but is not suited for enlarging.
     how = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(square, (size, size), interpolation=how), np.uint8)
 
 
 def _inside(start: int, side: int, limit: int) -> int:
-    """The start nearest to `start` at which `side` fits into 0..limit; centered where it cannot."""
+    """The start nearest to `start` at which `side` fits into 0..limit; centered if it does not
+    fit.
+    """
     return min(max(start, 0), limit - side) if side <= limit else (limit - side) // 2
 
 

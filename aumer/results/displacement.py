@@ -1,4 +1,4 @@
-"""How far the parts of a face are from where they rest."""
+"""Distance of the parts of a face from rest."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy.typing as npt
 from aumer.results.drawing import GROUP_COLORS, group_of
 from aumer.types import Features, runs
 
-#: ROI motion is shown relative to its median over so long a stretch (s), twice the longest
-#: expression, once movements that come back within it are bridged; on which side these lie is told
-#: over the longer stretch.
+#: Rest is the median over this window (s), twice the longest expression, after movements that
+#: return within it were bridged; the longer window (s) tells on which side these movements are.
 _REST_S, _LONG_S = 8.0, 30.0
-#: Such a movement is beyond so many px of the crop, and beyond so much of the largest near it.
+#: Least size of a bridged movement: in px of the crop, and as a share of the largest nearby.
 _FAR, _FAR_SHARE = 0.3, 0.25
 
 
 def displacement(features: Features) -> dict[str, npt.NDArray[np.float64]]:
-    """How far each group of ROIs is from where it rests.
+    """Distance of each group of ROIs from rest.
 
-    Motion adds up from the start of each unbroken stretch. A median over 8 s, with straight lines
-    in place of movements that come back, is taken as the place of rest; the distances from there
-    are averaged over the group's ROIs. In a stretch too short to tell, the face rests at its start.
+    Motion is summed from the start of each unbroken run. Rest is a median over 8 s, with movements
+    that return replaced by straight lines; distances from it are averaged over the group's ROIs. In
+    a run that is too short, rest is its start.
 
     Returns:
-        ``brow``, ``nose``, ``mouth`` and ``other``, as far as there are such ROIs: (T,) in pixels
-        of the canonical crop, row i after the motion of row i, NaN in invalid rows.
+        ``brow``, ``nose``, ``mouth`` and ``other``, for groups with ROIs: (T,) in pixels of the
+        canonical crop, row i after the motion of row i, NaN in invalid rows.
     """
     return by_group(distances(features), features.rois)
 
@@ -35,7 +34,7 @@ def displacement(features: Features) -> dict[str, npt.NDArray[np.float64]]:
 def by_group(
     distance: npt.NDArray[np.float64], rois: Sequence[str]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """(T, R) averaged over the ROIs of each group, (T,) by its name."""
+    """(T, R) averaged over the ROIs of each group: (T,) by name of group."""
     groups = np.array([group_of(name) for name in rois])
     return {
         group: distance[:, groups == group].mean(axis=1)
@@ -45,7 +44,7 @@ def by_group(
 
 
 def distances(features: Features) -> npt.NDArray[np.float64]:
-    """(T, R) how far each ROI is from where it rests, as `displacement` has it."""
+    """(T, R) distance of each ROI from rest, as in `displacement`."""
     found = np.full((len(features), len(features.rois)), np.nan)
     for begin, end in runs(features.valid):
         path = np.cumsum(features.values[begin:end], axis=0, dtype=np.float64)
@@ -54,16 +53,16 @@ def distances(features: Features) -> npt.NDArray[np.float64]:
 
 
 def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]:
-    """The place of rest (n, R, 2) along a path of that shape."""
+    """Position of rest (n, R, 2) along a path of that shape."""
     from scipy.ndimage import median_filter
 
-    # Rest changes slowly: five medians a second, and straight lines between, are enough and spare
-    # an hour-long video many seconds of sorting.
+    # Rest changes slowly: five medians per second with linear interpolation are sufficient and much
+    # faster.
     every = max(1, round(rate / 5))
     half = max(1, round(_REST_S / 2 * rate / every))
     coarse = _bridged(path[::every], 2 * half, round(_LONG_S * rate / every))
-    # At the ends the window looks out at the start and at the last full window's median; filled
-    # with its own values, an expression that the video cuts off would be its own rest and vanish.
+    # At the ends the window is padded with the start and with the last full window's median; with
+    # its own values, an expression that the video cuts off would count as rest and vanish.
     last = np.median(coarse[-2 * half - 1 :], axis=0) if len(coarse) > 2 * half else path[0]
     pads = [np.broadcast_to(end, (half, *end.shape)) for end in (path[0], last)]
     padded = np.concatenate([pads[0], coarse, pads[1]])
@@ -75,15 +74,15 @@ def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]
 
 
 def _bridged(path: npt.NDArray[np.float64], short: int, long: int) -> npt.NDArray[np.float64]:
-    """A path (n, R, 2) with straight lines in place of the movements that come back.
+    """A path (n, R, 2) with movements that return replaced by straight lines.
 
-    A plain median would take two smiles with a pause between for rest, and the pause for a
-    movement. A coordinate's movements are on the side of its longer tail; without those shorter
-    than a window (morphological opening, or closing) it is the posture that drifts.
+    A plain median would take two smiles with a pause in between for rest, and the pause for a
+    movement. A coordinate's movements are on the side of its longer tail; removing those shorter
+    than a window (morphological opening or closing) leaves the drifting posture.
 
     Args:
         short: rows, longer than a movement.
-        long: rows, over which the tails are compared.
+        long: rows over which the tails are compared.
     """
     from scipy.ndimage import (
         grey_closing,

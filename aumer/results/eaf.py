@@ -1,7 +1,6 @@
-"""Expressions as ELAN's annotation files, EAF 3.0, with the curves that its viewer shows.
+"""Expressions as ELAN's annotation files, EAF 3.0, with curves for its viewer.
 
-ELAN takes its links for paths after ``file://`` and decodes nothing, so that they are written as
-paths are.
+ELAN reads links as paths after ``file://`` without decoding, so they are written unencoded.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from aumer.results.spot_result import SpotResult
 from aumer.types import FloatArray, TimeArray
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-#: Child tiers and their types: what ELAN calls their constraint.
+#: Child tiers with their types (ELAN: constraint).
 _CHILDREN = {
     "apex": "Included_In",
     "label": "Symbolic_Association",
@@ -39,26 +38,26 @@ _ABOUT = {
     "Symbolic_Subdivision": "Symbolic subdivision of a parent annotation. Annotations refering to "
     "the same parent are ordered",
 }
-#: Types whose words come from a vocabulary, and its name.
+#: Types with a controlled vocabulary, and its name.
 _WORDS = {"label": "labels", "aus": "action units"}
-#: What XML 1.0 cannot hold, and a carriage return, which it would turn into a line feed.
+#: Characters that XML 1.0 cannot hold, and the carriage return, which it would turn into a line
+#: feed.
 _ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _CSV = "mpi.eudico.client.annotator.timeseries.csv.CSVServiceProvider"
 
 
 class Eaf(Exchange):
-    """Tiers micro and macro, and on each apex, label, score, action units and comment.
+    """Tiers micro and macro, each with child tiers apex, label, score, action units and comment.
 
-    ELAN allows no overlap within a tier: what overlaps goes to "micro 2" and so on. The video is
-    linked absolute, where it is known where it lies, and relative; a name without a suffix is no
-    file's and is not linked. Each action unit of an expression is an annotation, a word of the
-    vocabulary "action units". Control characters of a label are written as \\xNN. A result's
-    curves lie beside the file: ``NAME_curves.csv``, and ``NAME_tsconf.xml``, which tells ELAN's
-    time series viewer of them.
-    Of a coder's own file the tiers micro and macro are read, with or without the others, wherever
-    they stand in a hierarchy: an annotation that refers to another has its times, and within a time
-    subdivision what is not aligned parts its stretch evenly, as ELAN shows it. What is written in
-    them is the label, where no tier has one.
+    ELAN allows no overlap within a tier: overlapping expressions go to "micro 2" and so on. The
+    video is linked by its absolute path, if known, and by a relative one; a name without a suffix
+    is not a file's and is not linked. Each action unit of an expression is an annotation, a word of
+    the vocabulary "action units". Control characters of a label are written as \\xNN. A result's
+    curves lie beside the file: ``NAME_curves.csv``, and ``NAME_tsconf.xml``, which configures
+    ELAN's time series viewer for them. In a coder's own file the tiers micro and macro are read,
+    with or without the others, at any level of the hierarchy: an annotation that refers to another
+    has its times, and unaligned annotations in a time subdivision divide its interval evenly, as
+    ELAN shows it. If no tier holds labels, the text of micro and macro is the label.
     """
 
     use = "ELAN"
@@ -128,7 +127,7 @@ class Eaf(Exchange):
             for own, (begin, end), word in _annotations(there[name], spans):
                 with at(f"tier {name!r}, annotation {own}"):
                     values = heard(kind, word, [])
-                    if values is None:  # a coder's own word
+                    if values is None:  # a coder's own text
                         values = {"label": word} if word else {}
                     for what in ("label", "aus", "comment"):
                         if (what, own) in texts:
@@ -143,7 +142,7 @@ class Eaf(Exchange):
 def _annotations(
     tier: ET.Element, spans: Mapping[str, tuple[int, int]]
 ) -> Iterator[tuple[str, tuple[int, int], str]]:
-    """Of each annotation of a tier its id, its milliseconds and its words."""
+    """Id, milliseconds and text of each annotation of a tier."""
     for one in tier.iter():
         if one.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION"):
             own = one.attrib["ANNOTATION_ID"]
@@ -153,7 +152,7 @@ def _annotations(
 
 
 def _spans(root: ET.Element) -> dict[str, tuple[int, int]]:
-    """The milliseconds of every annotation, by its id; none of one that refers to nothing."""
+    """The milliseconds of every annotation by id, except those with dangling references."""
     when = {
         s.attrib["TIME_SLOT_ID"]: int(s.attrib["TIME_VALUE"])
         for s in root.iter("TIME_SLOT")
@@ -172,7 +171,7 @@ def _spans(root: ET.Element) -> dict[str, tuple[int, int]]:
             while last not in when and last in follows and len(chain) <= len(follows):
                 chain.append(last)
                 last = follows[last]
-            if last in when:  # what lies between has no time of its own
+            if last in when:  # intermediate annotations have no times
                 begin, end = when[first], when[last]
                 for k, slot in enumerate(chain[1:], 1):
                     when[slot] = round(begin + k * (end - begin) / len(chain))
@@ -198,13 +197,13 @@ def _header(root: ET.Element) -> ET.Element:
 
 
 def _number(header: ET.Element, root: ET.Element) -> None:
-    """Tell ELAN from which number on its new annotations are free."""
+    """Store the last used annotation number for ELAN."""
     count = sum(1 for _ in root.iter("ANNOTATION"))
     ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(count)
 
 
 def _document(timed: Sequence[Timed]) -> ET.Element:
-    """The document, linked to nothing yet."""
+    """The document, without links."""
     root = ET.Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -263,7 +262,7 @@ def _document(timed: Sequence[Timed]) -> ET.Element:
             for word in [] if e.aus is None else _legal(e.aus).split("+"):
                 where = {"ANNOTATION_REF": own, "CVE_REF": ids["aus"][word], **before}
                 before = {"PREVIOUS_ANNOTATION": add(child["aus"], word, **where)}
-    order[:] = sorted(order, key=lambda slot: int(slot.attrib["TIME_VALUE"]))  # as ELAN has them
+    order[:] = sorted(order, key=lambda slot: int(slot.attrib["TIME_VALUE"]))  # as in ELAN's files
     _add_types(root)
     for what, vocabulary in _WORDS.items():
         listed = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID=vocabulary)
@@ -276,7 +275,7 @@ def _document(timed: Sequence[Timed]) -> ET.Element:
 
 
 def _add_types(root: ET.Element) -> None:
-    """The types of the tiers, and what these stand on."""
+    """Add the types of the tiers and their constraints."""
     common = {"GRAPHIC_REFERENCES": "false"}
     about = {"LINGUISTIC_TYPE_ID": "expression", "TIME_ALIGNABLE": "true"}
     ET.SubElement(root, "LINGUISTIC_TYPE", {**common, **about})
@@ -297,7 +296,7 @@ def _labels(timed: Iterable[Timed]) -> dict[str, str]:
 
 
 def _units(timed: Iterable[Timed]) -> dict[str, str]:
-    """The action units of FACS, of both sides and of one, and what else coders wrote."""
+    """The action units of FACS, two-sided and one-sided, and other texts of coders."""
     found = {
         f"{side}{number}": f"{name}{where}"
         for number, name in NAMES.items()
@@ -308,7 +307,7 @@ def _units(timed: Iterable[Timed]) -> dict[str, str]:
 
 
 def _words(tier: ET.Element) -> dict[str, list[str]]:
-    """By parent, what the annotations that refer to it say, each after the one that it names."""
+    """By parent id the texts of the annotations that refer to it, in their linked order."""
     refs: dict[str, dict[str | None, list[ET.Element]]] = {}
     for one in tier.iter("REF_ANNOTATION"):
         of = refs.setdefault(one.attrib["ANNOTATION_REF"], {})
@@ -325,10 +324,10 @@ def _words(tier: ET.Element) -> dict[str, list[str]]:
 
 
 def _link_video(header: ET.Element, folder: Path, name: str, film: Path | None) -> None:
-    """Where the video is, seen from the file's folder."""
+    """Link the video, relative to the file's folder."""
     if film is None and not Path(name).suffix:
         return
-    if film is not None and film.is_dir():  # ELAN plays no folder of frames
+    if film is not None and film.is_dir():  # ELAN cannot play a folder of frames
         return
     link = f"./{name}" if film is None else _relative(film, folder)
     media = {
@@ -352,10 +351,10 @@ def _url(path: Path) -> str:
 
 
 def _curves(result: SpotResult) -> dict[str, tuple[FloatArray, str, str]]:
-    """How far each ROI is from where it rests, and the scores.
+    """The distance of each ROI from rest, and the scores.
 
     Returns:
-        By name (T,) values, their unit and their color.
+        By name: (T,) values, unit and color.
     """
     scores, features = result.scores, result.features
     found: dict[str, tuple[FloatArray, str, str]] = {}
@@ -373,7 +372,9 @@ def _curves(result: SpotResult) -> dict[str, tuple[FloatArray, str, str]]:
 
 
 def _table(times: TimeArray, curves: Mapping[str, tuple[FloatArray, str, str]]) -> str:
-    """Seconds and curves. ELAN leaves aside what follows a number sign, and a NaN undrawn."""
+    """A table of seconds and curves. ELAN ignores text after a number sign and does not draw
+    NaN.
+    """
     rows = np.column_stack([times, *(values for values, _, _ in curves.values())])
     head = "# time," + ",".join(name.replace(",", ";").replace("\n", " ") for name in curves)
     lines = (
@@ -384,9 +385,9 @@ def _table(times: TimeArray, curves: Mapping[str, tuple[FloatArray, str, str]]) 
 
 
 def _viewer(table: Path, curves: Mapping[str, tuple[FloatArray, str, str]]) -> ET.Element:
-    """What tells ELAN's time series viewer which column is what."""
+    """The configuration of ELAN's time series viewer for the columns."""
     root = ET.Element("timeseries", date=_now(), version="1.0")
-    # Discontinuous: of a continuous one ELAN rounds the rate to a whole number.
+    # Discontinuous: for continuous data ELAN rounds the rate to an integer.
     about = {"source-url": _url(table), "sample-type": "Discontinuous Rate", "time-column": "0"}
     source = ET.SubElement(root, "tracksource", about)
     ET.SubElement(source, "property", key="provider", value=_CSV)

@@ -1,9 +1,10 @@
-"""Expressions in the files of other programs, both ways; here WebVTT, SubRip, RTTM and TextGrid.
+"""Reading and writing expressions in files of other programs; here WebVTT, SubRip, RTTM and
+TextGrid.
 
-What other people put into such files is read as far as it is of expressions: speech among
-subtitles and other speakers are left aside. Times are whole milliseconds, and intervals half open:
-the last frame's time is written as the end of its millisecond, and read back as the start of it, so
-that nothing moves by more than 1 ms however often it goes to and fro.
+In such files only expressions are read: subtitles of speech and other speakers are ignored. Times
+are integer milliseconds, and intervals half open: the last frame's time is written as the end of
+its millisecond, and read back as the start of it, so that repeated conversion never changes a time
+by more than 1 ms.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Timed:
-    """One expression by its times alone; `None` is what the file does not say.
+    """One expression with times only; `None` for what the file does not state.
 
     Attributes:
         onset_s, apex_s, offset_s: in seconds; the offset is the time of the last frame.
-        aus: the action units that act, as coders write them: "6+L12".
-        comment: a coder's words.
+        aus: the acting action units, in coders' notation: "6+L12".
+        comment: the comment of a coder.
 
     Raises:
         ValueError: unknown kind, or times that are negative or out of order.
@@ -68,26 +69,27 @@ class Timed:
 
     @property
     def told(self) -> Mapping[str, Any]:
-        """What it says beside kind and interval, by the names in `_TOLD`. Of an apex, which formats
-        round, whether there is one."""
+        """Values besides kind and interval, by the names in `_TOLD`. For an apex, which formats
+        round, whether there is one.
+        """
         apex = self.apex_s is not None
         found = {name: getattr(self, name) for name in ("label", "score", "aus", "comment")}
         return {"apex_s": apex, **found}
 
 
-#: Bytes of a file of annotations: an hour's are a thousandth of it.
+#: Most bytes of a file of annotations, a thousand times as many as an hour needs.
 _LARGEST = 512 << 20
 
 
 def read_annotations(path: StrPath, *, video: str | None = None) -> tuple[Timed, ...]:
-    """The expressions of a file of any format that holds them, or of a result (.json).
+    """The expressions in a result (.json) or in a file of any annotation format.
 
     Args:
-        video: whose, where a table (.csv) or an .rttm file is of several; see `annotated_videos`.
+        video: the video, if a table (.csv) or .rttm file contains several; see `annotated_videos`.
 
     Raises:
-        UsageError: the suffix is unknown, its format is not read, the file is not of it, or is of
-            several videos and `video` does not say of which.
+        UsageError: the suffix is unknown, its format cannot be read, the file has another format,
+            or it contains several videos and `video` does not name one of them.
 
     Example:
         >>> aumer.spot("interview.mp4").save("interview.eaf")
@@ -98,12 +100,12 @@ def read_annotations(path: StrPath, *, video: str | None = None) -> tuple[Timed,
 
 
 def annotated_videos(path: StrPath) -> tuple[str, ...]:
-    """The videos that a file of annotations names, in its order; none of most formats."""
+    """The videos named in a file of annotations, in order; most formats name none."""
     return tuple(name for name in _exchange(path).videos(path) if name)
 
 
 def _read(path: StrPath, video: str | None) -> tuple[str, tuple[Timed, ...]]:
-    """The video that a file names, empty where it names none, and its expressions."""
+    """The video named in a file (or an empty string) and its expressions."""
     made = format_of(path)
     if isinstance(made, Json):
         result = made.read(path)
@@ -143,11 +145,11 @@ def _exchange(path: StrPath) -> Exchange:
 
 @dataclass(frozen=True)
 class Converted:
-    """What `convert` did.
+    """The outcome of `convert`.
 
     Attributes:
-        count: of the expressions.
-        lost: what is not in the new file, in words; empty where all is.
+        count: number of expressions.
+        lost: what the new file does not contain, in words; empty if nothing is lost.
     """
 
     count: int
@@ -157,17 +159,18 @@ class Converted:
 def convert(
     source: StrPath, target: StrPath, *, video: str | None = None, overwrite: bool = False
 ) -> Converted:
-    """Write a file's expressions in the format that another suffix names.
+    """Convert a file of expressions to the format of another suffix.
 
-    A result (.json) goes to any format, and files of annotations to each other's. What a format
-    cannot hold is lost: its class says what, and what is returned says what that was here.
+    A result (.json) can be converted to any format, and files of annotations to one another. What a
+    format cannot hold is lost: its class documents it, and the returned value says what was lost
+    here.
 
     Args:
-        video: whose expressions, as of `read_annotations`.
+        video: see `read_annotations`.
 
     Raises:
-        UsageError: as `read_annotations`, or the target is of a format that annotations alone
-            cannot fill, or exists and `overwrite` is False.
+        UsageError: as `read_annotations`; the target's format needs more than annotations; or the
+            target exists and `overwrite` is False.
     """
     made = format_of(target)
     if isinstance(format_of(source), Json):
@@ -175,7 +178,7 @@ def convert(
 
         result = SpotResult.load(source)
         if video is not None:
-            _read(source, video)  # which complains of another one
+            _read(source, video)  # refuses another video
         film = _film((source, target), result.video.name)
         replace(result, source=film).save(target, overwrite=overwrite)
         return Converted(len(result.expressions), made.lost(result))
@@ -196,7 +199,7 @@ def convert(
     return Converted(len(timed), ", ".join(filter(None, (lost, more))))
 
 
-#: What is told of an expression, in the plural.
+#: Names of an expression's values, in the plural.
 _TOLD: Mapping[str, str] = {
     "apex_s": "apexes",
     "label": "labels",
@@ -208,8 +211,9 @@ _TOLD: Mapping[str, str] = {
 
 
 def lost_of(given: Sequence[Timed], left: Sequence[Timed]) -> str:
-    """What of expressions is not in others that should be the same, in words: "apexes (3), scores
-    (2)". A label that was changed counts, too."""
+    """What is missing in converted expressions, in words: "apexes (3), scores (2)". A changed label
+    counts, too.
+    """
 
     words = []
     for name, plural in _TOLD.items():
@@ -222,7 +226,7 @@ def lost_of(given: Sequence[Timed], left: Sequence[Timed]) -> str:
 
 
 def _write(files: Mapping[Path, str], overwrite: bool) -> None:
-    """Write them all, the one that was asked for last; none where one is in the way."""
+    """Write all files, the requested one last; none if one exists."""
     for path in files:
         check_target(path, overwrite=overwrite)
     for path, text in files.items():
@@ -230,13 +234,13 @@ def _write(files: Mapping[Path, str], overwrite: bool) -> None:
 
 
 def bare(name: str) -> str:
-    """The name of a file of annotations without its ending."""
+    """The name of a file of annotations without its suffix."""
     found = annotation_ending(name) or Path(name).suffix
     return name[: len(name) - len(found)]
 
 
 def _film(places: Iterable[StrPath], name: str | None) -> Path | None:
-    """The video that lies beside one of these files: of this name, or of the first one's."""
+    """The video beside one of these files: with this name, or with that of the first file."""
     stem = bare(Path(next(iter(places := list(places)))).name)
     for folder in dict.fromkeys(Path(place).parent for place in places):
         for path in sorted(folder.glob("*")):
@@ -251,14 +255,14 @@ def _film(places: Iterable[StrPath], name: str | None) -> Path | None:
 
 
 def described(e: Timed) -> str:
-    """The kind, and after a slash the label: what programs call an event that has one name."""
+    """The kind, and after a slash the label: for programs whose events have one name."""
     return e.kind if e.label is None else f"{e.kind}/{e.label}"
 
 
 def parted(text: str) -> tuple[Kind | None, str | None]:
-    """Kind and label of `described`, the kind upper case or not; None where it is none of ours.
+    """The inverse of `described`, ignoring the case of the kind; None for other texts.
 
-    People write "micro: joy", too.
+    Also reads "micro: joy".
     """
     first, slash, label = text.partition("/")
     if not (kind := _kind(first)):
@@ -273,7 +277,7 @@ def _kind(text: str) -> Kind | None:
 
 @contextlib.contextmanager
 def at(place: str) -> Iterator[None]:
-    """Puts a place of a file before what is wrong there."""
+    """Puts a position in the file before an error's message."""
     try:
         yield
     except (ValueError, KeyError) as error:
@@ -281,14 +285,14 @@ def at(place: str) -> Iterator[None]:
 
 
 def within(begin: float, apex: float | None, end: float) -> float | None:
-    """An apex that, rounded on its own, passes an end by a millionth; a real fault stays one."""
+    """An apex moved inside the interval if only rounding put it outside by up to a millionth."""
     if apex is None or not begin - 0.001 <= apex <= end + 0.001:
         return apex
     return min(max(begin, apex), end)
 
 
 def closed(begin: int, after: int) -> tuple[float, float]:
-    """Seconds of the first and the last frame of a half open interval in milliseconds.
+    """Seconds of the first and last frame of a half-open interval in milliseconds.
 
     Raises:
         ValueError: it ends before it begins.
@@ -299,31 +303,31 @@ def closed(begin: int, after: int) -> tuple[float, float]:
 
 
 class Apexes:
-    """Times at which something is strongest, to be found by the interval that they lie in."""
+    """Times of apexes, looked up by the interval that contains them."""
 
     def __init__(self, milliseconds: Iterable[int]) -> None:
         self._at = sorted(milliseconds)
 
     def within(self, begin: int, after: int) -> float | None:
-        """The first of a half open interval, in seconds."""
+        """The first apex in a half-open interval, in seconds."""
         k = bisect_left(self._at, begin)
         found = k < len(self._at) and self._at[k] < max(after, begin + 1)
         return self._at[k] / 1000 if found else None
 
 
 def ms(seconds: float) -> int:
-    """The millisecond that holds a time; what stands just below one by rounding is in it."""
+    """The millisecond that contains a time, with tolerance for rounding."""
     return math.floor(seconds * 1000 + 1e-6)
 
 
 def annotation_endings() -> tuple[str, ...]:
-    """How files of the formats that hold annotations end, whatever else is registered."""
+    """Suffixes of all annotation formats, including registered ones."""
     names = [suffix[1:] for suffix in suffixes()]
     return tuple(ending(n) for n in names if isinstance(format_named(n), Exchange))
 
 
 def annotation_ending(path: StrPath) -> str | None:
-    """How the name of a file of annotations ends; None for a file that is none, by its name."""
+    """The suffix of a file of annotations; None if the name has no such suffix."""
     name = Path(path).name.lower()
     suffix = Path(name).suffix
     if suffix not in suffixes() or not isinstance(made := format_named(suffix[1:]), Exchange):
@@ -336,17 +340,17 @@ def _endings() -> str:
 
 
 def tiers(timed: Sequence[Timed]) -> Iterator[tuple[str, list[Timed]]]:
-    """Names of tiers, one at least of each kind, and what each holds: nothing that overlaps."""
+    """Tiers by name, at least one of each kind, without overlaps within a tier."""
     for kind in KINDS:
         for k, lane in enumerate(_lanes([e for e in timed if e.kind == kind]) or [[]], 1):
             yield kind if k == 1 else f"{kind} {k}", lane
 
 
 def kinds_of(names: Iterable[str]) -> dict[str, Kind]:
-    """The kind of each tier that is one of `tiers`, upper case or not.
+    """The kind of each tier whose name is one of `tiers`, ignoring case.
 
     Raises:
-        ValueError: none is.
+        ValueError: there is no such tier.
     """
     names = list(names)
     read = {name: re.sub(r" \d+$", "", name.strip()).casefold() for name in names}
@@ -358,7 +362,7 @@ def kinds_of(names: Iterable[str]) -> dict[str, Kind]:
 
 
 def _lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
-    """Lists in which nothing overlaps, as few as it takes: what a tier can hold."""
+    """As few lists without overlaps as possible, one per tier."""
     found: list[list[Timed]] = []
     for e in sorted(timed, key=lambda e: (e.onset_s, e.offset_s)):
         lane = next((lane for lane in found if ms(lane[-1].offset_s) < ms(e.onset_s)), None)
@@ -370,18 +374,19 @@ def _lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
 
 
 class Exchange(Format):
-    """A text file that another program reads, and that is read back as `Timed`.
+    """Base class of text formats of other programs that are read back as `Timed`.
 
     Attributes:
-        encoding: of bytes that are neither UTF-8 nor UTF-16, where the program has such.
-        more: what it alone holds beside the expressions, in words.
+        encoding: fallback encoding for bytes that are neither UTF-8 nor UTF-16, if the program uses
+            one.
+        more: further content besides expressions, in words.
     """
 
     encoding: ClassVar[str | None] = None
     more: ClassVar[str] = ""
 
     def videos(self, path: StrPath) -> Mapping[str, tuple[Timed, ...]]:
-        """The expressions of each video by its name; of one that is not named, by the empty one.
+        """The expressions by name of video; an empty name if the file names none.
 
         Raises:
             UsageError: the file cannot be read or is not of this format.
@@ -390,7 +395,7 @@ class Exchange(Format):
             return self.named(_text(Path(path), self.encoding))
 
     def named(self, text: str) -> Mapping[str, tuple[Timed, ...]]:
-        """`videos` of a file's content."""
+        """`videos` from a file's content."""
         return {"": tuple(map(_clean, self.parse(text)))}
 
     def lost(self, result: SpotResult) -> str:
@@ -399,7 +404,7 @@ class Exchange(Format):
         return ", ".join(filter(None, (words, *self.unheld(result))))
 
     def unheld(self, result: SpotResult) -> Iterator[str]:
-        """What a result holds beside the expressions, and this format does not."""
+        """What a result contains besides expressions and this format does not."""
         if len(result.scores.times):
             yield "scores over time"
         if any(e.probs or e.aus for e in result.expressions):
@@ -408,11 +413,11 @@ class Exchange(Format):
 
     @abstractmethod
     def text(self, name: str, timed: Sequence[Timed]) -> str:
-        """The file's content for a video of this name."""
+        """The content of the file for a video of this name."""
 
     @abstractmethod
     def parse(self, text: str) -> tuple[Timed, ...]:
-        """What `text` wrote; raises whatever it likes on other content."""
+        """The inverse of `text`; may raise any error on other content."""
 
     def files(
         self,
@@ -422,12 +427,12 @@ class Exchange(Format):
         film: Path | None = None,
         result: SpotResult | None = None,
     ) -> dict[Path, str]:
-        """Every file that is written, by its path, with its content; `path` is the last.
+        """All files to write, content by path; `path` is the last.
 
         Args:
-            name: of the video.
-            film: the video's file, where it is known.
-            result: what the expressions are of, where they are a result's.
+            name: name of the video.
+            film: the video's file, if known.
+            result: the result of the expressions, if any.
         """
         return {path: self.text(name, timed)}
 
@@ -456,7 +461,7 @@ class Exchange(Format):
 
 
 def timed_of(result: SpotResult) -> tuple[Timed, ...]:
-    """A result's expressions by their times."""
+    """A result's expressions as `Timed`."""
     return tuple(
         Timed(
             e.kind,
@@ -509,10 +514,10 @@ class WebVtt(Exchange):
 
 
 class Rttm(Exchange):
-    """Rich transcription time marks; apex and action units have no place in it and are lost.
+    """Rich transcription time marks; apex and action units are lost.
 
-    The speaker's place holds the kind, and after a colon the label, its letters percent-encoded.
-    Other speakers are left aside. A file may be of several videos.
+    The speaker is the kind, and after a colon the percent-encoded label. Other speakers are
+    ignored. A file may contain several videos.
     """
 
     use = "diarization tools"
@@ -567,10 +572,10 @@ class Rttm(Exchange):
 
 
 class TextGrid(Exchange):
-    """Praat's tiers micro and macro, and of each the apexes as points; what else is known is text.
+    """Praat's tiers micro and macro, each with a tier of apexes as points; other values are text.
 
-    A tier holds no overlap: what overlaps goes to "micro 2" and so on. Praat's long and short text
-    files are read, in UTF-8, UTF-16 and Latin-1, of which Praat writes any.
+    A tier holds no overlap: overlapping expressions go to "micro 2" and so on. Praat's long and
+    short text files are read, in UTF-8, UTF-16 and Latin-1, of which Praat writes any.
     """
 
     use = "Praat"
@@ -604,7 +609,7 @@ class TextGrid(Exchange):
         return "\n".join([*head, *body]) + "\n"
 
     def parse(self, text: str) -> tuple[Timed, ...]:
-        # Praat reads what stands alone: texts in quotes and numbers. All else is for people.
+        # Praat reads only quoted texts and standalone numbers; everything else is for people.
         text = "\n".join(lines_of(text))
         tokens = (m for m in _TOKEN.finditer(text) if m[1] is not None or m[2] is not None)
         found = (m[2] if m[1] is None else m[1] for m in tokens)
@@ -642,7 +647,7 @@ class TextGrid(Exchange):
                 times = closed(begin, after)
                 word, *rest = said.split("\n")
                 values = heard(kind, word, rest)
-                if values is None:  # a coder's own word
+                if values is None:  # a coder's own text
                     values = {"label": said}
                 apex = apexes.get(f"{name} apex".casefold(), Apexes([])).within(begin, after)
                 expressions.append(Timed(kind, *times, **{**values, "apex_s": apex}))
@@ -656,8 +661,8 @@ def _next(tokens: Iterator[str]) -> str:
         raise ValueError("it ends too early") from None
 
 
-#: What Praat reads of a file: texts, in which quotes are doubled, and what stands alone; not what
-#: follows an exclamation mark.
+#: What Praat reads: texts, in which quotes are doubled, and standalone words; not what follows an
+#: exclamation mark.
 _TOKEN = re.compile(
     r'"((?:[^"]|"")*)"|(?<!\S)(<exists>|<absent>|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\S)|![^\n]*'
 )
@@ -665,7 +670,7 @@ _SAID = ("label", "score", "aus", "comment")
 
 
 def _text(path: Path, encoding: str | None) -> str:
-    """What a file says."""
+    """The text of a file."""
     if (size := path.stat().st_size) > _LARGEST:
         raise ValueError(f"{size} bytes are more than annotations have ({_LARGEST} at most)")
     content = path.read_bytes()
@@ -678,19 +683,21 @@ def _text(path: Path, encoding: str | None) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines, whatever machine ended them."""
+    """Lines with any line ending."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _clean(e: Timed) -> Timed:
-    """The same with what no file of text can hold as codes, and without empty words."""
+    """The expression with characters that text files cannot hold escaped, and without empty
+    texts.
+    """
     label = None if e.label is None else printable(e.label)
     aus = printable(e.aus) if e.aus else None
     return replace(e, label=label, aus=aus, comment=printable(e.comment))
 
 
 def _some(names: Iterable[str]) -> str:
-    """A few of them, for a message."""
+    """Some of the names, for a message."""
     found = sorted(names)
     return ", ".join(map(repr, found[:10])) + (", ..." if len(found) > 10 else "")
 
@@ -713,7 +720,7 @@ def _clock(milliseconds: int, point: str) -> str:
 
 
 def _in_a_line(timed: Timed) -> str:
-    """The kind, and what else is known but the apex as a JSON object."""
+    """The kind, and further values except the apex as a JSON object."""
     said = {name: value for name in _SAID if (value := getattr(timed, name)) is not None}
     if not timed.comment:
         del said["comment"]
@@ -721,7 +728,7 @@ def _in_a_line(timed: Timed) -> str:
 
 
 def _said(timed: Timed) -> list[str]:
-    """The lines of a subtitle; a label is quoted as in JSON, so that it stays on its line."""
+    """The lines of a subtitle; a label is quoted as in JSON, so that it stays on one line."""
     text = {name: getattr(timed, name) for name in _SAID}
     apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
     rest = [
@@ -733,10 +740,10 @@ def _said(timed: Timed) -> list[str]:
 
 
 def heard(kind: Kind, first: str, rest: Iterable[str]) -> dict[str, Any] | None:
-    """What the lines of an expression say, by the names of `Timed`: those of `_said` or
-    `_in_a_line`, and what people add by hand; None where the first does not name the kind.
+    """The values in the lines of an expression, by the names of `Timed`: lines of `_said` or
+    `_in_a_line`, and lines added by hand; None if the first does not name the kind.
 
-    A line without a name of ours is a comment, and so is what should be a number and is none.
+    A line without a known name is a comment, and so is an invalid number.
     """
     named, brace, inside = first.partition("{")
     if brace and _kind(named) == kind and isinstance(known := _json(brace + inside), dict):
@@ -768,7 +775,7 @@ def heard(kind: Kind, first: str, rest: Iterable[str]) -> dict[str, Any] | None:
 
 
 def _json(text: str) -> Any:
-    """The value that a text is in JSON; else None."""
+    """The value of a JSON text; None if it is invalid."""
     try:
         return json.loads(text)
     except ValueError:
@@ -777,7 +784,7 @@ def _json(text: str) -> Any:
 
 _CLOCK = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
 _TIMES = re.compile(rf"\s*({_CLOCK})\s*-->\s*({_CLOCK})(\s.*)?")
-#: What stands around the words of a subtitle: tags, and in braces where it is shown.
+#: Markup in subtitles: tags, and positions in braces.
 _TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
@@ -789,10 +796,10 @@ def _seconds(clock: str) -> float:
 
 
 def _cues(lines: Sequence[str], unescaped: Callable[[str], str] = str) -> Iterator[Timed]:
-    """The subtitles that are of expressions.
+    """The subtitles that are expressions.
 
     Raises:
-        ValueError: there are others alone, or one has times that are none.
+        ValueError: there are only other subtitles, or one has invalid times.
     """
     others, ours = set(), False
     rest = iter(enumerate(lines, 1))
@@ -819,6 +826,8 @@ def _cues(lines: Sequence[str], unescaped: Callable[[str], str] = str) -> Iterat
 
 
 def _unmarked(unescaped: Callable[[str], str], line: str) -> str:
-    """A further line of a subtitle: without tags, unless it is one of ours, which may hold any."""
+    """A further line of a subtitle without tags; a line of `_said` is unchanged, since values may
+    contain any text.
+    """
     key = line.partition(":")[0].strip()
     return unescaped(line if key in _SAID else _TAGS.sub("", line))

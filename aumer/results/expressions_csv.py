@@ -1,4 +1,4 @@
-"""Expressions as a CSV table, both ways."""
+"""Reading and writing expressions as a CSV table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aumer.tables import intervals
 from aumer.tables.cells import csv_lines
 from aumer.types import ImageArray
 
-#: Columns of expressions that are no result's: as a result has them, and a coder's words.
+#: Columns for annotations: those of a result, and a coder's comment.
 _COLUMNS = (
     *("video", "kind", "onset_s", "apex_s", "offset_s", "duration_s"),
     *("score", "label", "aus", "comment"),
@@ -23,10 +23,10 @@ _FRAMES = ("onset", "apex", "offset")
 
 
 class Csv(Exchange):
-    """A row for each expression, its times in seconds, and frames where they are known.
+    """A row for each expression, with times in seconds, and frames if known.
 
-    Any table of intervals is read whose times are in seconds, or in frames with a column for the
-    frame rate (`aumer.tables.intervals`), of one video or of several.
+    Reads any table of intervals in seconds, or in frames with a column for the frame rate
+    (`aumer.tables.intervals`), of one or several videos.
     """
 
     use = "tables"
@@ -52,7 +52,7 @@ class Csv(Exchange):
         self.write(result, path)
 
     def lost(self, result: SpotResult) -> str:
-        return ""  # of its rows nothing; that a table is no result needs no word
+        return ""  # all rows are kept; that a table is not a result needs no message
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         frames = [[e.told.get(role) for role in _FRAMES] for e in timed]

@@ -1,8 +1,8 @@
-"""The formats of result files, by suffix: what writes a `SpotResult`, and what reads it back.
+"""The formats of result files, by suffix.
 
-A format ("format" in the registry, by its suffix without the dot) is a class derived from `Format`;
-`SpotResult.save`, `SpotResult.load`, `aumer spot -o` and `aumer convert` find it there, and help
-and documentation say of it what its class does (`table`).
+A format ("format" in the registry, named by its suffix without the dot) is a subclass of `Format`;
+`SpotResult.save`, `SpotResult.load`, `aumer spot -o` and `aumer convert` use it, and help and
+documentation list its attributes (`table`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Format(ABC):
-    """One way to keep a result in a file.
+    """Base class of formats of result files.
 
     Attributes:
-        pictures: it shows `thumbnails`, for which the video is read a second time.
-        use, holds: for whom it is, and what it holds: a line of `table`.
-        endings: how names of its files end, where the suffix alone does not tell them from others;
-            the first is what aumer writes.
+        pictures: whether it shows `thumbnails`, for which the video is read a second time.
+        use, holds: purpose and content: a line of `table`.
+        endings: endings of its file names, if the suffix alone is ambiguous; aumer writes the
+            first.
 
     Example:
         >>> from aumer.files import atomic_write
@@ -50,20 +50,20 @@ class Format(ABC):
     endings: ClassVar[tuple[str, ...]] = ()
 
     def companions(self, path: Path) -> tuple[Path, ...]:
-        """The files that `write` may write beside `path`."""
+        """Further files that `write` may write beside `path`."""
         return ()
 
     def frames(self, result: SpotResult) -> tuple[int, ...]:
-        """The frame ordinals whose faces it shows, if it gets them: by default the timeline's."""
+        """The frame ordinals of the thumbnails that it shows; by default those of the timeline."""
         from aumer.results.plots import timeline_frames
 
         return timeline_frames(result) if self.pictures else ()
 
     def faceless(self, path: StrPath) -> bool:
-        """Whether a file that `write` has written is known to show no face.
+        """Whether a file of `write` certainly shows no face.
 
         Raises:
-            UsageError: it cannot be read.
+            UsageError: the file cannot be read.
         """
         from aumer.results.drawing import FACELESS
 
@@ -73,7 +73,7 @@ class Format(ABC):
             return FACELESS.encode() in Path(path).read_bytes()
 
     def lost(self, result: SpotResult) -> str:
-        """What of a result a file for another program does not hold, in words."""
+        """Which parts of a result a file in this format does not contain, in words."""
         return ""
 
     @abstractmethod
@@ -85,13 +85,13 @@ class Format(ABC):
         overwrite: bool = False,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        """Write the file, whole or not at all: `aumer.files.atomic_write` does.
+        """Write the file, complete or not at all (use `aumer.files.atomic_write`).
 
         Args:
             thumbnails: face images, see `aumer.results.thumbnails`.
 
         Raises:
-            UsageError: the file exists and `overwrite` is False, there is no such folder, or the
+            UsageError: the file exists and `overwrite` is False, the folder is missing, or the
                 system refuses to write.
         """
 
@@ -102,16 +102,17 @@ class Format(ABC):
         *,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        """Write one file that is handed to another machine: as `write`, but nothing lies beside it,
-        and it names no place of this one."""
+        """Write a single file for another machine: as `write`, but without further files and
+        without local paths.
+        """
         self.write(result, path, thumbnails=thumbnails)
 
     def read(self, path: StrPath) -> SpotResult:
-        """The result that `write` wrote.
+        """Read a result from a file of `write`.
 
         Raises:
-            UsageError: the format does not hold all of a result, the file cannot be read, or holds
-                something else.
+            UsageError: the format does not contain complete results, or the file cannot be read or
+                has other content.
         """
         raise UsageError(
             f"{path} cannot be read as a result, as files of this format hold a part of one alone. "
@@ -120,7 +121,7 @@ class Format(ABC):
 
 
 class Json(Format):
-    """Everything, and the only one of ours that reads back."""
+    """The complete result; the only shipped format that can be read back as a result."""
 
     use = "aumer"
     holds = "everything: intervals, scores, settings, versions, notes"
@@ -147,7 +148,7 @@ class Json(Format):
 
 
 class TimelinePicture(Format):
-    """The timeline as a picture; matplotlib knows its format by the suffix."""
+    """The timeline as a picture, in matplotlib's format for the suffix."""
 
     pictures = True
     use = "people"
@@ -165,19 +166,19 @@ class TimelinePicture(Format):
 
 
 def suffixes() -> tuple[str, ...]:
-    """Those of all formats, the canonical .json first."""
+    """The suffixes of all formats, .json first."""
     names = sorted(registry.names("format"), key=lambda name: (name != "json", name))
     return tuple(f".{name}" for name in names)
 
 
 def check_suffix(path: StrPath, allowed: Sequence[str] | None = None) -> str:
-    """The suffix of `path` in lower case, one of the allowed: call it before hours of work.
+    """The suffix of `path` in lower case, checked; call it before long work.
 
     Args:
         allowed: by default `suffixes`.
 
     Raises:
-        UsageError: another suffix; the message lists the allowed ones and the nearest match.
+        UsageError: unknown suffix; the message lists the allowed ones and the nearest match.
     """
     allowed = suffixes() if allowed is None else allowed
     suffix = as_path("path", path).suffix.lower()
@@ -194,7 +195,7 @@ def format_named(name: str) -> Format:
     """The format registered under a name.
 
     Raises:
-        UsageError: there is none, or what is registered under it is no `Format`.
+        UsageError: unknown name, or the registered object is not a `Format`.
     """
     kind = registry.resolve("format", name)
     if not (isinstance(kind, type) and issubclass(kind, Format)):
@@ -206,10 +207,10 @@ def format_named(name: str) -> Format:
 
 
 def format_of(path: StrPath) -> Format:
-    """The format that the name of `path` tells.
+    """The format by the name of `path`.
 
     Raises:
-        UsageError: as `check_suffix` and `format_named`, or it must end in another way.
+        UsageError: as `check_suffix` and `format_named`, or the name needs another ending.
     """
     made = format_named(check_suffix(path)[1:])
     name = Path(path).name
@@ -223,15 +224,15 @@ def format_of(path: StrPath) -> Format:
 
 
 def ending(name: str) -> str:
-    """How aumer ends the names of files of a format: ".json", "_events.tsv"."""
+    """The ending of aumer's file names in a format: ".json", "_events.tsv"."""
     endings = format_named(name).endings
     return endings[0] if endings else f".{name}"
 
 
 def table() -> tuple[tuple[tuple[str, ...], str, str], ...]:
-    """Every format: how its files end, for whom they are, and what they hold.
+    """All formats: endings, purpose and content, for help and documentation.
 
-    What help and documentation say; `suffixes`' order, one line for those of one class.
+    In the order of `suffixes`, one line per class.
     """
     lines: dict[type[Format], list[str]] = {}
     for suffix in suffixes():

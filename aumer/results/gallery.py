@@ -1,4 +1,4 @@
-"""The faces in a drawing: three an expression, near its place in time."""
+"""The faces in a timeline: three per expression, near its time."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from aumer.types import Expression, ImageArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: So many expressions in a row of the figure get their faces shown; more would be too small to see.
+#: Most expressions per row with faces; more would be too small to see.
 FACES_SHOWN = 5
 
-# Inches.
+# Lengths in inches.
 _FACE, _FACE_GAP, _CAPTION, _LEADER = 0.74, 0.16, 0.2, 0.5
 
 
 def side_of(most: int) -> float:
-    """How wide and tall a face is where so many expressions share a row, inches."""
+    """Side of a face in inches for this number of expressions in a row."""
     return min(_FACE, (PLOT / max(1, most) - _FACE_GAP) / 3)
 
 
 def height_of(side: float) -> float:
-    """Of a row of faces, with what is written above and drawn below them, inches."""
+    """Height of a row of faces with the text above and the marks below, in inches."""
     return _CAPTION + side + _LEADER
 
 
 def key_frames(e: Expression) -> tuple[int, int, int]:
-    """Those whose faces are shown."""
+    """The frames whose faces are shown."""
     return e.onset, e.apex, e.offset
 
 
 def best(expressions: Sequence[Expression]) -> list[Expression]:
-    """The `FACES_SHOWN` with the highest scores, in the order of their apexes.
+    """The `FACES_SHOWN` expressions with the highest scores, in order of apex.
 
-    Of two that overlap by half of the shorter, which would show the same faces, the better.
+    Of two that overlap by half of the shorter, which show the same faces, only the better.
     """
     chosen: list[Expression] = []
     for e in sorted(expressions, key=lambda e: -e.score):
@@ -60,7 +60,7 @@ def draw(
     axis: TimeAxis,
     total: int,
 ) -> None:
-    """Three faces an expression, near its place in time; coordinates are inches."""
+    """Draw three faces per expression near its time; coordinates are inches."""
     tall = height_of(side)
     seen: set[int] = set()
     axes.set(xlim=(0, PLOT), ylim=(0, tall))
@@ -91,7 +91,7 @@ def draw(
         for k, (moment, frame, seconds) in enumerate(moments):
             x = left + k * side
             middle = x + side / 2
-            if frame in seen:  # an apex at the onset, an offset that is the next one's onset
+            if frame in seen:  # equal frames, such as an apex at the onset
                 continue
             seen.add(frame)
             if frame in faces:
@@ -122,10 +122,11 @@ def draw(
 
 
 def spread(wanted: Sequence[float], width: float, room: float) -> list[float]:
-    """Centers nearest to `wanted` (sorted) of things `width` wide that fit in 0..`room`.
+    """Centers nearest to `wanted` (sorted) for items of `width` that fit in 0..`room` without
+    overlap.
 
-    Least squares: with k * width taken off, centers need only not decrease, which is what pooling
-    neighbors that collide (isotonic regression) gives.
+    Least squares: after subtracting k * width, centers only need to be non-decreasing, which is
+    isotonic regression.
     """
     pools: list[list[float]] = []
     for k, center in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""A graph drawn on a face: nodes at the ROIs, edges as wide as their weights."""
+"""Drawing of an AU graph on a face: nodes at the ROIs, widths of edges by weight."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Landmarks joined to a drawn face; True where the line closes.
+#: Lines of landmarks that draw a face; True if the line is closed.
 _LINES = (
     (range(17), False),
     (range(17, 22), False),
@@ -33,8 +33,8 @@ _LINES = (
 _COLORS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "lip": "#9C4F96"}
 _OTHER = "#000000"
 _LINE = "#0072B2"
-_WIDEST = 9.0  # points, for the largest weight between two
-#: So many names of ROIs fit beside their nodes; beyond, their landmarks' numbers do.
+_WIDEST = 9.0  # points, for the largest weight
+#: Up to this many ROIs are labeled by name, more by number of landmark.
 _NAMES_FIT = 20
 
 
@@ -45,21 +45,20 @@ def plot_graph(
     path: StrPath | None = None,
     overwrite: bool = False,
 ) -> Figure:
-    """Draw a graph on the mean face, as one looks at it: the subject's right is on the left.
+    """Draw a graph on the mean face, seen from the front: the subject's right is on the left.
 
-    An edge is as wide as its weight, and its darkness says the same again; where the two directions
-    differ each is an arrow. The disc of a node is as large as its weight on itself.
+    Width and darkness of an edge show its weight; if the two directions differ, each is an arrow.
+    The size of a node shows its weight on itself.
 
     Args:
-        graph: each ROI is called as a landmark (`aumer.graph.rois.LANDMARK_NAMES`), or has no
-            place.
-        normalization: which weights to draw, "none" for the raw ones.
-        path: where to write the figure (.png, .pdf or .svg), whole or not at all.
+        graph: ROIs must be named after landmarks (`aumer.graph.rois.LANDMARK_NAMES`).
+        normalization: the weights to draw, "none" for the raw ones.
+        path: file of the figure (.png, .pdf or .svg).
         overwrite: replace an existing file.
 
     Raises:
-        UsageError: a ROI that is no landmark, an unknown normalization, or what `plot_timeline`
-            raises for a path.
+        UsageError: an ROI that is not a landmark, an unknown normalization, or as `plot_timeline`
+            for a path.
     """
     places = _places(graph)
     weights = graph.normalized(normalization)
@@ -72,7 +71,7 @@ def plot_graph(
 
 
 def _places(graph: AUGraph) -> npt.NDArray[np.float64]:
-    """(R, 2): where each node lies on the mean face, y down."""
+    """(R, 2): positions of the nodes on the mean face, y down."""
     unknown = [roi for roi in graph.rois if roi not in LANDMARK_NAMES]
     if unknown:
         raise UsageError(
@@ -119,18 +118,18 @@ def draw_face(axes: Axes) -> None:
 
 
 def _edges(axes: Axes, places: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]) -> None:
-    """Lines from j to i, shares [i, j] of the widest."""
+    """Draw lines from j to i, with widths shares [i, j] of the widest."""
     from matplotlib.patches import FancyArrowPatch
 
     one_way = not np.allclose(shares, shares.T, rtol=1e-6, atol=0)
     drawn = shares if one_way else np.triu(shares)
-    order = np.argsort(drawn, axis=None)  # the strongest on top
+    order = np.argsort(drawn, axis=None)  # strongest last, on top
     for i, j in zip(*np.unravel_index(order, drawn.shape), strict=True):
         share = float(drawn[i, j])
         if not share:
             continue
-        # Bent, so that it does not run through the nodes between its own two; lines between the
-        # sides hang down, and the two arrows of a pair part.
+        # Curved, to avoid the nodes in between; lines between the sides curve downward, and the two
+        # arrows of a pair are separated.
         bend = 0.18 if one_way or places[i, 0] > places[j, 0] else -0.18
         axes.add_patch(
             FancyArrowPatch(
@@ -155,7 +154,7 @@ def _nodes(
     places: npt.NDArray[np.float64],
     itself: npt.NDArray[np.float64],
 ) -> None:
-    """Discs, itself (R,) of the largest's area, and names."""
+    """Draw discs, with areas `itself` (R,) relative to the largest, and names."""
     named = len(graph) <= _NAMES_FIT
     for roi, (x, y), share in zip(graph.rois, places, itself, strict=True):
         region, number = roi.split("_")[0], LANDMARK_NAMES.index(roi)
@@ -170,7 +169,7 @@ def _nodes(
             across, down = 1.0, 0.0
         elif abs(x) > 0.2:
             across, down = float(np.sign(x)), 0.0
-        steep = named and region == "brow"  # brows stand too close for names on a level
+        steep = named and region == "brow"  # brows are too close for horizontal names
         aligned = {-1.0: "right", 0.0: "left" if steep else "center", 1.0: "left"}[across]
         axes.annotate(
             f"{roi} {number}" if named else str(number),

@@ -1,4 +1,4 @@
-"""The table of inputs: what became of each, those that failed or showed nothing among them."""
+"""The table of inputs: the outcome of each, including failed ones and those without expressions."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class InputRow:
-    """What became of one input, or of one face in it; None where it was not analyzed.
+    """The outcome of one input, or of one face in it; values are None if it was not analyzed.
 
     Attributes:
         input: as it was given.
         video: its name in the table of expressions.
-        face: the face's number, where each has its own result.
-        reason: why it is not "ok".
+        face: the face's number, if each face has its own result.
+        reason: reason of a status other than "ok".
         coverage: share of the time in which motion was measured.
-        frames: that were analyzed.
-        fps: frames per second of the video, as far as it says so.
+        frames: number of analyzed frames.
+        fps: frame rate of the video, if stated.
         micro, macro: numbers of expressions.
-        about: what else is known of it, text by column.
+        about: further columns, text by name.
     """
 
     input: str
@@ -70,14 +70,14 @@ class InputRow:
         reason: str | None = None,
         about: Mapping[str, str] | None = None,
     ) -> InputRow:
-        """The row of an input.
+        """The row for an input.
 
         Args:
-            given: the input, as `aumer.spot` takes it.
-            outcome: its result; or the error that it ended with; None if it was not analyzed.
-            video: its name in the table of expressions, if not the result's.
-            reason: the error in other words than its own, such as a command's.
-            about: what else is known of it.
+            given: the input of `aumer.spot`.
+            outcome: its result, or its error; None if it was not analyzed.
+            video: its name in the table of expressions; by default that of the result.
+            reason: replaces the text of the error.
+            about: further columns, text by name.
         """
         text = printable(str(given))
         about = about or {}
@@ -110,24 +110,24 @@ def _status(error: BaseException) -> Status:
 def _frames(result: SpotResult) -> int:
     if result.frames is not None:
         return result.frames
-    frames = result.scores.frames  # of an earlier aumer; the nearest to each row
+    frames = result.scores.frames  # results of earlier versions: nearest frame of each row
     return int(frames.max() - frames.min()) + 1 if len(frames) else 0
 
 
 def inputs_csv(rows: Iterable[InputRow]) -> str:
-    """A header and the rows, in their order; see `COLUMNS`. What is not known is empty."""
+    """A header and the rows; see `COLUMNS`. Unknown values are empty."""
     rows = list(rows)
     _, cells = _cells(rows)
     return inputs_header(row.about for row in rows) + csv_lines(cells)
 
 
 def inputs_header(abouts: Iterable[Mapping[str, str]]) -> str:
-    """The line with which `inputs_csv` begins, by what is known of the inputs."""
+    """The header of `inputs_csv`, with further columns."""
     return csv_lines([(*COLUMNS, *about_columns(abouts, COLUMNS).values())])
 
 
 def inputs_dataframe(rows: Iterable[InputRow]) -> pd.DataFrame:
-    """The same as a DataFrame, the dtypes the same with and without rows."""
+    """The same as a DataFrame, with the same dtypes if there are no rows."""
     import pandas as pd
 
     columns, cells = _cells(rows)
@@ -135,7 +135,7 @@ def inputs_dataframe(rows: Iterable[InputRow]) -> pd.DataFrame:
 
 
 def _cells(rows: Iterable[InputRow]) -> tuple[dict[str, str], list[list[Any]]]:
-    """Columns with their dtypes, and the cells."""
+    """Columns with dtypes, and the cells."""
     rows = list(rows)
     more = about_columns((row.about for row in rows), COLUMNS)
     cells = [

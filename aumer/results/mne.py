@@ -1,6 +1,6 @@
-"""Expressions as the annotations of MNE-Python, and in its text files.
+"""Expressions as annotations of MNE-Python, and in its text files.
 
-MNE is no dependency of aumer: `to_mne` needs it, `MneText` and `from_mne` do not.
+MNE is not a dependency of aumer: only `to_mne` needs it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from aumer.results.spot_result import SpotResult
 if TYPE_CHECKING:
     import mne
 
-#: What an annotation holds beside its times and its text.
+#: Further values of an annotation.
 _EXTRAS = ("apex", "score", "aus", "comment")
-#: What MNE's text files cannot hold as it is: their separators, space at a text's ends, and what is
-#: no ASCII, which MNE (1.13) writes as UTF-8 and reads as Latin-1.
+#: Characters that are percent-encoded in MNE's text files: separators, blanks at the ends, and
+#: non-ASCII characters, which MNE (1.13) writes as UTF-8 and reads as Latin-1.
 _UNSAFE = re.compile(r"[%,#\"]|[^\x20-\x7e]|^ +| +$")
 
 
@@ -44,13 +44,13 @@ def to_mne(
     """Expressions as `mne.Annotations`: ``raw.set_annotations(raw.annotations + to_mne(result))``.
 
     The description is the kind, and after a slash the label: "micro/surprise", so that
-    ``events["micro"]`` selects all of them. The extras (from MNE 1.11 on) hold apex, score and
-    action units.
+    ``events["micro"]`` selects all micro-expressions. The extras (from MNE 1.11 on) hold apex,
+    score and action units.
 
     Args:
-        expressions: a result's, or those of a file.
-        begins_s: when the video begins, in seconds of the recording.
-        orig_time: as `mne.Annotations` has it.
+        expressions: of a result or of a file.
+        begins_s: begin of the video in seconds of the recording.
+        orig_time: as in `mne.Annotations`.
 
     Raises:
         BackendUnavailable: MNE is not installed.
@@ -84,13 +84,13 @@ def to_mne(
 
 
 def from_mne(annotations: mne.Annotations, *, begins_s: float = 0.0) -> tuple[Timed, ...]:
-    """The annotations that are expressions: those whose text is micro or macro up to a slash.
+    """The annotations that are expressions: those whose text before a slash is micro or macro.
 
     Args:
-        begins_s: when the video begins, in seconds of the recording.
+        begins_s: begin of the video in seconds of the recording.
 
-    Raises:
-        ValueError: one begins before the video.
+        Raises:
+            ValueError: an expression begins before the video.
     """
     found = []
     extras = getattr(annotations, "extras", None) or [{}] * len(annotations)
@@ -119,11 +119,11 @@ def from_mne(annotations: mne.Annotations, *, begins_s: float = 0.0) -> tuple[Ti
 
 
 class MneText(Exchange):
-    """The text file that `mne.read_annotations` reads, with columns of its own from MNE 1.11 on.
+    """The text file of `mne.read_annotations`, with further columns (used from MNE 1.11 on).
 
-    Commas, number signs, quotes and what is no ASCII are percent-encoded in labels, which MNE shows
-    as they stand. Annotations of another kind are left aside; action units that are an empty
-    text are none.
+    Commas, number signs, quotes and non-ASCII characters are percent-encoded in labels; MNE shows
+    them encoded. Other annotations are ignored; an empty text for action units means none were
+    read.
     """
 
     use = "MNE-Python"

@@ -1,10 +1,9 @@
 """`Motion`: the measured motion of one face in one video, its tables, files and films.
 
-A file says all that it takes to read it without aumer: names of ROIs, rows a second, the unit, the
-settings and their digest, and the version that measured. Row i is the motion from its time to
-1 / rate later; the displacement of row i is the sum of the rows since its run began, row i
-included, where a run is an unbroken stretch of valid rows. So a displacement tells where a ROI is
-at the end of the row, seen from where the run found it.
+Files are self-contained: names of ROIs, rows per second, unit, settings and their digest, and the
+version of aumer. Row i is the motion from its time to 1 / rate later; the displacement of row i is
+the sum of the rows from the begin of its run (an unbroken sequence of valid rows) to row i. So a
+displacement is the position of an ROI at the end of the row relative to the begin of the run.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ if TYPE_CHECKING:
     from aumer.progress import Progress
     from aumer.video import Source
 
-#: What lengths can be told in.
+#: Units of length.
 UNITS = {
     "eye": "distances between the outer eye corners",
     "px": "pixels of the aligned face crop",
 }
-#: What `Motion.save` can write.
+#: Suffixes for `Motion.save`.
 MOTION_SUFFIXES = (".npz", ".csv")
-#: What an .npz file says it is; the version is raised when its arrays change.
+#: Format name and version of .npz files; the version increases when the arrays change.
 FORMAT, FORMAT_VERSION = "aumer.features", 2
 
-#: Columns of the table that tell a length, whose unit is added to their name.
+#: Columns with lengths; the unit is appended to their names.
 _LENGTHS = ("dx", "dy", "displacement_x", "displacement_y")
-#: Rows of features that are turned into text at a time.
+#: Rows of features that are converted to text at a time.
 _CHUNK = 256
 
 Table = dict[str, npt.NDArray[np.float64]]
@@ -55,19 +54,19 @@ Table = dict[str, npt.NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Motion:
-    """How the ROIs of one face move through a video, and all it takes to measure it again.
+    """The motion of the ROIs of one face in a video, and everything needed to repeat the
+    measurement.
 
     Attributes:
-        video: what is known of the source.
+        video: properties of the source.
         features: the motion, as the spotters read it.
         track: the face: boxes and landmarks in every analyzed frame.
-        settings: the settings in force, nested.
-        digests: what it was computed from: ``settings``, and ``content`` but of a camera.
-        versions: of aumer and of the packages whose version can change the numbers.
-        face: the face's number by first appearance, where all faces or one by its number were
-            asked for; else None.
-        notes: what a reader should know: whatever was warned of on the way, several faces, a
-            turned picture.
+        settings: the settings of the run, nested.
+        digests: digests of the ``settings`` and, except for a camera, of the ``content``.
+        versions: of aumer and of the packages that can change results.
+        face: the face's number by first appearance, if all faces or a number were requested; else
+            None.
+        notes: warnings of the run and other remarks: several faces, a rotated picture.
 
     Example:
         >>> motion = aumer.features("interview.mp4")
@@ -87,17 +86,17 @@ class Motion:
     notes: tuple[str, ...] = ()
 
     def displacement(self, unit: str = "eye") -> npt.NDArray[np.float64]:
-        """Where each ROI is at the end of each row, from where its run began.
+        """Position of each ROI at the end of each row, relative to the begin of its run.
 
         Args:
-            unit: "eye" (distances between the outer eye corners, whatever the crop) or "px"
+            unit: "eye" (distances between the outer eye corners, independent of the crop) or "px"
                 (pixels of the aligned face crop).
 
         Returns:
             (T, R, 2) float64, x to the right and y down, NaN in invalid rows.
 
         Raises:
-            UsageError: another unit.
+            UsageError: unknown unit.
         """
         table = motion_table(self.features, unit)
         return np.stack([table["displacement_x"], table["displacement_y"]], axis=-1)
@@ -105,17 +104,16 @@ class Motion:
     def to_dataframe(self, unit: str = "eye") -> pd.DataFrame:
         """A row for each ROI of each row of the features.
 
-        Columns: video (string); face (Int64: which, where several are followed); time_s (float64,
-        where the row begins); frame (int64, 0-based, the nearest); valid (bool); roi (string); and
-        dx, dy, displacement_x, displacement_y (float64, NaN where not valid), each with the unit
-        added to its name: ``dx_eye`` or ``dx_px``; confidence (float64 in [0, 1], 0 where not
-        valid).
+        Columns: video (string); face (Int64: its number, if several are followed); time_s (float64,
+        begin of the row); frame (int64, 0-based, the nearest); valid (bool); roi (string); and dx,
+        dy, displacement_x, displacement_y (float64, NaN where not valid), each with the unit added
+        to its name: ``dx_eye`` or ``dx_px``; confidence (float64 in [0, 1], 0 where not valid).
 
         Args:
             unit: as in `displacement`.
 
         Raises:
-            UsageError: another unit.
+            UsageError: unknown unit.
         """
         import pandas as pd
 
@@ -135,13 +133,13 @@ class Motion:
         return frame
 
     def csv_chunks(self, unit: str = "eye", *, header: bool = True) -> Iterator[str]:
-        """The table of `to_dataframe` as CSV, a piece at a time, whole lines each.
+        """The table of `to_dataframe` as CSV, in pieces of complete lines.
 
-        Times are written in full and lengths with the digits of a float32; ``valid`` is 1 or 0,
-        and lengths of invalid rows are empty.
+        Times are written exactly and lengths with the digits of a float32; ``valid`` is 1 or 0, and
+        lengths of invalid rows are empty.
 
         Raises:
-            UsageError: another unit.
+            UsageError: unknown unit.
         """
         features, table = self.features, motion_table(self.features, unit)
         rois = len(features.rois)
@@ -167,19 +165,19 @@ class Motion:
             yield text.getvalue()
             text.seek(0)
             text.truncate()
-        yield text.getvalue()  # the header, where there is no row
+        yield text.getvalue()  # the header, if there are no rows
 
     def save(self, path: StrPath, *, unit: str = "eye", overwrite: bool = False) -> None:
-        """Write the motion, whole or not at all, in the format that the suffix names.
+        """Write the motion in the format of the suffix, complete or not at all.
 
         Args:
-            path: ends in .npz (arrays (T, R) with all that belongs to them, which `load_features`
-                reads back) or .csv (the table of `to_dataframe`).
+            path: ends in .npz (arrays (T, R) with metadata, which `load_features` reads back) or
+                .csv (the table of `to_dataframe`).
             unit: of lengths, as in `displacement`.
             overwrite: replace an existing file.
 
         Raises:
-            UsageError: another suffix or unit, an existing file without `overwrite`, no such
+            UsageError: unknown suffix or unit, an existing file without `overwrite`, a missing
                 folder, or the system refuses to write.
         """
         _check_unit(unit)
@@ -192,7 +190,7 @@ class Motion:
             arrays = self._arrays(unit)
 
             def save(file: IO[bytes]) -> None:
-                # numpy 2 types every keyword as a possible `allow_pickle`; ours are all arrays.
+                # numpy 2 types every keyword as a possible `allow_pickle`; these are all arrays.
                 write: Callable[..., None] = np.savez_compressed
                 write(file, **arrays)
 
@@ -208,7 +206,7 @@ class Motion:
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        """Show what was measured: the aligned face and the flow as films.
+        """Write films of the aligned face and of the flow.
 
         See `aumer.results.motion_film.write_films`.
         """
@@ -225,7 +223,7 @@ class Motion:
         )
 
     def summary(self) -> str:
-        """One line: the video, how much was measured, and the coverage."""
+        """One line: video, number of measured rows, and coverage."""
         coverage = 100 * float(self.features.valid.mean()) if len(self.features) else 0.0
         rows = f"{int(self.features.valid.sum())} of {len(self.features)} rows hold motion"
         return (
@@ -234,7 +232,7 @@ class Motion:
         )
 
     def title(self) -> str:
-        """The video's name, and which face where there may be several."""
+        """The video's name, and the face's number if there may be several."""
         name = shown(printable(self.video.name))
         return name if self.face is None else f"{name}, face {self.face}"
 
@@ -268,10 +266,10 @@ class Motion:
 
 
 def motion_table(features: Features, unit: str = "eye") -> Table:
-    """What is told of every row and ROI, by name: ``dx``, ``dy``, ``displacement_x``,
+    """The values of every row and ROI, by name: ``dx``, ``dy``, ``displacement_x``,
     ``displacement_y``, and ``confidence``.
 
-    A float64 of the unit holds all of the float32 that was measured, so it can be turned back.
+    A float64 in this unit preserves the measured float32, so the conversion can be reversed.
 
     Args:
         unit: one of `UNITS`.
@@ -281,7 +279,7 @@ def motion_table(features: Features, unit: str = "eye") -> Table:
         0.
 
     Raises:
-        UsageError: another unit.
+        UsageError: unknown unit.
     """
     steps = features.values.astype(np.float64) / _px(features, unit)
     path = np.full_like(steps, np.nan)
@@ -293,11 +291,11 @@ def motion_table(features: Features, unit: str = "eye") -> Table:
 
 
 def load_features(path: StrPath) -> Features:
-    """The `Features` in an .npz file that `Motion.save` (`aumer features`) wrote, bit for bit.
+    """The `Features` in an .npz file of `Motion.save` (`aumer features`), bit for bit.
 
     Raises:
-        UsageError: the file cannot be read, is not such a file, or holds motion of another version
-            of aumer, whose numbers are not those of this one.
+        UsageError: the file cannot be read, is not such a file, or holds motion of a version of
+            aumer with other results.
 
     Example:
         >>> aumer.features("interview.mp4").save("interview.npz")
@@ -323,7 +321,7 @@ def load_features(path: StrPath) -> Features:
             eye_distance=eye_distance,
             confidence=arrays["confidence"].astype(np.float32),
             motion=json.loads(str(arrays["settings"])).get("motion"),
-            # Files of before they were measured have none.
+            # Older files do not have these arrays.
             **{name: arrays[name] for name in ("eyelids", "head") if name in arrays},
         )
 
@@ -368,7 +366,7 @@ def _check_unit(unit: str) -> None:
 
 
 def _px(features: Features, unit: str) -> float:
-    """Pixels of the crop in one of the unit."""
+    """Pixels of the crop per unit."""
     _check_unit(unit)
     return 1.0 if unit == "px" else features.eye_distance
 
@@ -378,7 +376,7 @@ def _titled(column: str, unit: str) -> str:
 
 
 def _texts(values: npt.NDArray[np.float64]) -> list[str]:
-    """The shortest decimals that give the float32 back, in the order of memory; NaN is empty."""
+    """The shortest decimals that round-trip as float32, in memory order; NaN is empty."""
     short = values.astype(np.float32).astype("U32").ravel()
     found: list[str] = np.where(np.isnan(values.ravel()), "", short).tolist()
     return found

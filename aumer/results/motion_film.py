@@ -1,7 +1,7 @@
-"""Films of what was measured: the aligned face, and its flow in color.
+"""Films of the aligned face and of its flow in color.
 
-Picture i of a film shows row i of the features, so both play at their rate and have their length.
-The face is read from the video a second time, and aligned by the landmarks that it was found with.
+Picture i of a film shows row i of the features, so films have their rate and length. The video is
+read a second time, and the face is aligned by the landmarks of the track.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aumer.results.motion import Motion
     from aumer.video import Source
 
-#: Speed whose color is as bright as can be, in outer-eye distances a second.
+#: Speed with full brightness, in outer-eye distances per second.
 FULL_SPEED = 0.2
 
 
@@ -42,25 +42,27 @@ def write_films(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Film the aligned face, its flow, or both, in one pass over the video and in constant memory.
+    """Write films of the aligned face, its flow, or both, in one pass over the video and in
+    constant memory.
 
-    Both films have a picture for each row of the features, the side of the crop that motion was
-    measured on, and the features' rate. The flow is that from the row's frame to the next one that
-    was analyzed, by the flow that the settings name, on the whole crop, less the head's motion;
-    `flow_picture` says how it is drawn. A row without a face is black and says "no face"; in the
-    flow's film a row whose motion could not be measured is black and says "no motion".
+    Films have one picture for each row of the features, the size of the canonical crop, and the
+    features' rate. The flow is from the row's frame to the next analyzed one, by the flow of the
+    settings, on the whole crop, without head motion; `flow_picture` explains the colors. A row
+    without a face is black and says "no face"; in the flow's film a row whose motion could not be
+    measured is black and says "no motion".
 
     Args:
-        motion: what was measured in `source`.
-        source: as given to `aumer.video.open_video`, but no camera, which cannot be read again.
-        crop, flow: .mp4, .mov, .avi, or .mkv, which is lossless (FFV1); None makes no such film.
-        fps: as given when `motion` was measured.
+        motion: the motion measured in `source`.
+        source: as given to `aumer.video.open_video`, except a camera, which cannot be read again.
+        crop, flow: .mp4, .mov, .avi, or .mkv, which is lossless (FFV1); None omits this film.
+        fps: as given for the measurement.
         overwrite: replace existing files.
-        progress: called with the number of frames decoded and the container's estimate, if any.
+        progress: called with the number of decoded frames and the container's estimate of the
+            total, if any.
 
     Raises:
-        UsageError: the source is a camera or not the video that was measured, there is no row to
-            show, or a file cannot be written.
+        UsageError: the source is a camera or not the measured video, there are no rows, or a file
+            cannot be written.
         VideoError: the source cannot be read.
     """
     if isinstance(source, int):
@@ -115,14 +117,14 @@ def write_films(
 
 
 def flow_picture(speed: FloatArray, full: float = FULL_SPEED) -> ImageArray:
-    """A flow in color: the hue is the direction and the brightness the speed (HSV).
+    """A flow in color (HSV): hue is the direction and brightness the speed.
 
-    Right is red, down yellow-green, left cyan, up violet, as on a color wheel that is turned
-    clockwise from red; black does not move.
+    Right is red, down yellow-green, left cyan, up violet (a color wheel, clockwise from red); black
+    is no motion.
 
     Args:
         speed: (H, W, 2) float32, x to the right and y down.
-        full: the speed that is as bright as can be, in the same unit.
+        full: the speed with full brightness, in the same unit.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -140,7 +142,7 @@ def flow_picture(speed: FloatArray, full: float = FULL_SPEED) -> ImageArray:
 def _aligned(
     motion: Motion, source: Source, side: int, fps: float | None, progress: Progress | None
 ) -> Generator[AlignedFace | None, None, None]:
-    """The face in each row of the track, `None` where there is none."""
+    """The aligned face in each row of the track, `None` without a face."""
     track, done = motion.track, 0
     rows = {int(track.frames[k]): int(k) for k in np.flatnonzero(track.valid)}
     if rows:
@@ -174,7 +176,7 @@ def _rgb(gray: ImageArray) -> ImageArray:
 
 
 def _saying(words: str, side: int) -> ImageArray:
-    """A black square with words in its middle."""
+    """A black square with a centered text."""
     picture = np.zeros((side, side, 3), np.uint8)
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, _), _ = cv2.getTextSize(words, font, 1.0, 1)

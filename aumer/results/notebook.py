@@ -1,4 +1,4 @@
-"""What a notebook shows of results: tables, and expressions as small pictures that move."""
+"""Display in notebooks: tables, and expressions as small animated pictures."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from aumer.types import Expression, FaceTrack, ImageArray, Kind
 if TYPE_CHECKING:
     from aumer.results.spot_result import SpotResult
 
-#: Side in px, pictures of a clip at most, and seconds shown before the onset and after the offset.
+#: Side in px, most pictures of a clip, and seconds shown before the onset and after the offset.
 SIDE, PICTURES, _AROUND_S = 96, 24, 0.2
-#: Bytes of a clip at most.
+#: Most bytes of a clip.
 MOST_BYTES = 40_000
-#: How many times slower a clip plays: at its own speed a micro-expression is over too soon.
+#: Slow-motion factor of clips, since a micro-expression is too short to see at normal speed.
 SLOWER: Mapping[Kind, int] = {"micro": 4, "macro": 2}
-#: Seconds that the video may be read for; what lies further on is not shown.
+#: Most seconds spent on reading the video; later expressions are not shown.
 _READ_S = 10.0
-#: Milliseconds for which the last picture stands before the first comes again.
+#: Milliseconds for which the last picture is shown before the loop restarts.
 _PAUSE_MS = 600
-#: Qualities that are tried until a clip is small enough.
+#: WebP qualities, tried until a clip is small enough.
 _QUALITIES = (80, 60, 40, 20, 5)
 
 
 @dataclass(frozen=True)
 class LoopingClip:
-    """An expression as a small film that begins anew when it is over.
+    """An expression as a small looping film.
 
     Attributes:
-        expression: which.
+        expression: the expression.
         webp: an animated WebP.
     """
 
@@ -60,11 +60,10 @@ class LoopingClip:
 
 
 def clips(result: SpotResult) -> tuple[LoopingClip, ...]:
-    """Films of the expressions with the highest scores, five at most, in their order.
+    """Films of at most five expressions with the highest scores, in order.
 
-    The video is read a second time, for ten seconds at most. There are none where it is not known
-    where the video is (`SpotResult.source`), where it is there no more, or where the result was
-    loaded and has no `track`.
+    The video is read a second time, for at most ten seconds. Empty if the video's file is unknown
+    (`SpotResult.source`) or missing, or if the result was loaded and has no `track`.
     """
     track = result.track
     if track is None or result.source is None or not result.expressions:
@@ -77,7 +76,7 @@ def clips(result: SpotResult) -> tuple[LoopingClip, ...]:
         faces = thumbnails(
             result.source, wanted, steady, size=SIDE, fps=result.video.fps, within_s=_READ_S
         )
-    except AumerError:  # moved or changed since
+    except AumerError:  # moved or changed
         return ()
     found = []
     for e in shown:
@@ -89,7 +88,7 @@ def clips(result: SpotResult) -> tuple[LoopingClip, ...]:
 
 
 def _frames(e: Expression, result: SpotResult) -> list[int]:
-    """Those of the video that are shown of an expression."""
+    """The frames of the video that are shown for an expression."""
     scores = result.scores
     around = 0
     if len(scores.times) > 1 and scores.times[-1] > scores.times[0]:
@@ -102,9 +101,9 @@ def _frames(e: Expression, result: SpotResult) -> list[int]:
 
 
 def _steady(track: FaceTrack, clips: Sequence[Sequence[int]]) -> FaceTrack:
-    """The track with one box for each clip: the face is seen to move, and not the crop.
+    """The track with one constant box for each clip, so that the face moves and not the crop.
 
-    Clips that have frames in common have a box in common.
+    Clips with common frames share a box.
     """
     parts: list[list[int]] = []
     for first, last in sorted((frames[0], frames[-1]) for frames in clips):
@@ -121,7 +120,7 @@ def _steady(track: FaceTrack, clips: Sequence[Sequence[int]]) -> FaceTrack:
 
 
 def _film(pictures: Sequence[ImageArray], milliseconds: float) -> bytes:
-    """An animated WebP of at most `MOST_BYTES`; nothing where that cannot be."""
+    """An animated WebP of at most `MOST_BYTES`; None if impossible."""
     from PIL import Image
 
     images = [Image.fromarray(picture) for picture in pictures]
@@ -143,7 +142,7 @@ def _film(pictures: Sequence[ImageArray], milliseconds: float) -> bytes:
 
 
 def table_html(rows: Sequence[Sequence[str]]) -> str:
-    """Texts as a table; the first row is the head."""
+    """Texts as an HTML table; the first row is the header."""
     body = "".join(
         "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
         for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)

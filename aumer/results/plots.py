@@ -1,7 +1,7 @@
-"""The timeline: what the face did, what the spotter made of it, and the faces themselves.
+"""The timeline of a result: motion, scores, expressions and faces.
 
-Drawn with matplotlib's objects on an Agg canvas. pyplot is never touched: its current figure and
-its back end belong to the caller, and in a server or a thread there may be none.
+Drawn with matplotlib's objects on an Agg canvas. pyplot is not used: its current figure and back
+end belong to the caller, and servers or threads may have none.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: What this module is imported for; the most of it is drawn by others.
+#: The public names of this module.
 __all__ = [
     "FACES_SHOWN",
     "IMAGE_SUFFIXES",
@@ -53,8 +53,8 @@ _KIND_MARKERS: dict[Kind, str] = {"micro": "v", "macro": "D"}
 _CHANNEL_COLORS = ("#222222", "#E69F00", "#56B4E9", "#CC79A7")
 _DASHES = ("-", "--", ":", "-.")
 
-#: Tracks of our spotters, of which one each says enough, by the name of a reader who knows neither
-#: the rules nor the network; and those that these stand for.
+#: Tracks of aumer's spotters that are drawn, with labels for readers who know neither rules nor
+#: network; and the tracks that each of them replaces.
 _PLAIN = {
     "expression": "movement (rules)",
     "micro_action": "micro (network)",
@@ -65,7 +65,7 @@ _PARTS = {"expression": ("brow", "mouth")} | {
     for kind in KIND_COLORS
 }
 
-# Inches.
+# Lengths in inches.
 _BOTTOM = 0.52
 _TITLE, _MOTION, _SCORES, _SPACE = 0.66, 1.9, 1.25, 0.16
 _TRUTH = 0.2
@@ -82,32 +82,31 @@ def plot_timeline(
     path: StrPath | None = None,
     overwrite: bool = False,
 ) -> Figure:
-    """Draw a result over time, more than `ROW_S` seconds in rows.
+    """Draw a result over time, in several rows if longer than `ROW_S` seconds.
 
-    From top to bottom: the faces at onset, apex and offset; the truth, where it is known; the
-    motion of brows, nose and mouth (where ``result.features`` is there), as the ROIs' mean distance
-    from where they rest (`displacement`), in % of the outer-eye distance; the scores: a bar for
-    each expression at the height of its score, the score that was needed, and the tracks of the
-    spotter.
-    Intervals are shaded by kind, with a line at the apex; stretches without a face are hatched.
+    From top to bottom: the faces at onset, apex and offset; the truth, if given; the motion of
+    brows, nose and mouth (if ``result.features`` exists), as the ROIs' mean distance from rest
+    (`displacement`), in % of the outer-eye distance; the scores: a bar for each expression at the
+    height of its score, the threshold, and the tracks of the spotter. Intervals are shaded by kind,
+    with a line at the apex; intervals without a face are hatched.
 
     Args:
-        result: what to draw.
-        thumbnails: frame ordinal -> (h, w, 3) uint8 RGB, square; see `aumer.results.thumbnails`.
-            Of more than `FACES_SHOWN` expressions in a row, those with the best scores get their
-            faces; of two that overlap by half of the shorter, the one with the better score.
-        start, end: seconds; draw this part alone.
-        truth: expressions that are known to be there; an empty one says that there are none.
-        note: what a reader must know, behind the name of the video.
-        path: where to write the figure (.png, .pdf or .svg), whole or not at all.
+        result: the result to draw.
+        thumbnails: frame ordinal -> (h, w, 3) uint8 RGB, square; see `aumer.results.thumbnails`. If
+            a row has more than `FACES_SHOWN` expressions, faces are shown for the best scores; of
+            two that overlap by half of the shorter, only for the better.
+        start, end: seconds; draw only this part.
+        truth: the true expressions; an empty sequence means that there are none.
+        note: text after the name of the video.
+        path: file of the figure (.png, .pdf or .svg).
         overwrite: replace an existing file.
 
     Returns:
-        The figure, for changes of your own and ``figure.savefig``.
+        The figure, for further changes and ``figure.savefig``.
 
     Raises:
-        UsageError: another suffix, an existing file without `overwrite`, no such folder, nothing
-            analyzed from `start` to `end`, or the system refuses to write.
+        UsageError: unknown suffix, an existing file without `overwrite`, a missing folder, no
+            analyzed time from `start` to `end`, or the system refuses to write.
     """
     if path is not None:
         check_picture(path, overwrite=overwrite)
@@ -120,7 +119,7 @@ def plot_timeline(
 def timeline_frames(
     result: SpotResult, *, start: float | None = None, end: float | None = None
 ) -> tuple[int, ...]:
-    """The frame ordinals, sorted, whose faces `plot_timeline` shows if it gets them."""
+    """The sorted frame ordinals of the thumbnails that `plot_timeline` shows."""
     rows = TimeAxis.of(result, start, end).rows_of_figure()
     best = (e for row in rows for e in gallery.best(row.peaking(result.expressions)))
     return tuple(sorted({f for e in best for f in gallery.key_frames(e)}))
@@ -159,7 +158,7 @@ def _draw(
 
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     FigureCanvasAgg(figure)
-    # A notebook asks for it; without `%matplotlib inline` it would show no picture.
+    # For notebooks without `%matplotlib inline`.
     figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
 
     def axes(top: float, tall: float) -> Axes:
@@ -195,7 +194,7 @@ def _draw(
 
 def _title(figure: Figure, result: SpotResult, axis: TimeAxis, height: float, note: str) -> None:
     def write(text: str, down: float, **style: Any) -> None:
-        # No mathematics: a file name may hold a dollar sign.
+        # Without mathtext: a file name may contain a dollar sign.
         figure.text(LEFT / WIDTH, 1 - down / height, text, va="top", parse_math=False, **style)
 
     facts = [
@@ -214,7 +213,7 @@ def _title(figure: Figure, result: SpotResult, axis: TimeAxis, height: float, no
 
 
 def _truth(axes: Axes, truth: Sequence[Expression], axis: TimeAxis) -> None:
-    """A lane with what is known to be there."""
+    """Draw the true expressions in a lane."""
     axes.set(xlim=(axis.begin, axis.limit), ylim=(0, 1), yticks=(), xticks=())
     axes.spines[:].set_visible(False)
     axes.axhline(0.5, color="0.85", linewidth=0.7, zorder=0)
@@ -240,7 +239,7 @@ def _motion(
     rows, everywhere = axis.rows_in(features.times), whole.rows_in(features.times)
     for group, pixels in moved.items():
         values = 100 / features.eye_distance * pixels
-        # Row i is the motion that ends one step after times[i].
+        # The motion of row i ends one step after times[i].
         axes.plot(
             features.times[rows] + 1 / features.rate,
             values[rows],
@@ -248,25 +247,25 @@ def _motion(
             linewidth=axis.line_width,
             label=group,
         )
-        # Rows of a figure have one scale, so that they can be compared.
+        # All rows of a figure have the same scale.
         peak = max(peak, float(np.nanmax(values[everywhere], initial=0.0)))
     axes.set_ylabel("displacement\n(% of outer-eye distance)", fontsize=8)
     axes.set_ylim(
         0, max(100 / features.eye_distance, 1.08 * peak)
-    )  # the noise of a still face must not look like motion
+    )  # so that noise of a still face does not look like motion
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     _no_face(axes, features.times, ~features.valid, axis)
     _lines_legend(axes)
 
 
 def _drawn(channels: Sequence[str]) -> list[str]:
-    """All tracks but those that another one stands for."""
+    """All tracks except those that another one replaces."""
     aside = {part for name in channels for part in _PARTS.get(name, ())}
     return [c for c in channels if c not in aside]
 
 
 def _threshold(result: SpotResult) -> float | None:
-    """The least score of an expression; results of before it was kept lack it."""
+    """The threshold of the scores; older results lack it."""
     decision = result.settings.get("decision")
     found = decision.get("threshold") if isinstance(decision, Mapping) else None
     return float(found) if isinstance(found, (int, float)) else None
@@ -279,7 +278,7 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
     for k, name in enumerate(_drawn(scores.channels)):
         kind = next((kind for kind in KIND_COLORS if name.startswith(kind)), None)
         group = group_of(name)
-        # A channel of a kind or of a group of ROIs has the color it has elsewhere in the figure.
+        # Channels of a kind or group of ROIs have its color.
         family = kind or group
         values = np.where(scores.valid[rows], scores.channel(name)[rows], np.nan)
         nth = used[family] = used.get(family, -1) + 1
@@ -295,7 +294,7 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
             color=color,
             linestyle=dash,
             linewidth=axis.line_width,
-            # They are what the spotter went by; what it decided lies over them.
+            # Tracks lie below the spotter's decisions.
             alpha=0.6,
             zorder=2 - k / 100,
             label=_PLAIN.get(name, name),
@@ -333,17 +332,17 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
 def _intervals(
     axes: Axes, expressions: Sequence[Expression], axis: TimeAxis, *, markers: bool
 ) -> None:
-    # In a long video the curve is hardly wider than the line at its peak, which must not hide it.
+    # Thin enough not to hide the peak's curve in a long video.
     apex: dict[str, Any] = (
         {"linewidth": 0.9} if axis.span <= ROW_S else {"linewidth": 0.6, "alpha": 0.5}
     )
-    # All of a kind at once: matplotlib takes a minute for what an hour may hold, one by one.
+    # All intervals of a kind in one call: one by one an hour takes matplotlib a minute.
     across = axes.get_xaxis_transform()
     for kind, color in KIND_COLORS.items():
         own = [e for e in expressions if e.kind == kind and axis.holds(e.onset_s, e.offset_s)]
         if not own:
             continue
-        # The edge keeps a fifth of a second visible in ten minutes.
+        # The edge keeps .2 s visible in ten minutes.
         axes.broken_barh(
             [(e.onset_s, e.duration_s) for e in own],
             (0, 1),
@@ -405,7 +404,7 @@ _HATCHED: dict[str, Any] = {
 
 
 def _lines_legend(axes: Axes) -> None:
-    # matplotlib calls lines that were given no name "_child1", ...
+    # matplotlib names unlabeled lines "_child1", ...
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_child")]
     if lines:
         labels = [cut(str(line.get_label()), 17, tail=5) for line in lines]

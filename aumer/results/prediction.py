@@ -1,4 +1,4 @@
-"""`Prediction`: what a recognizer says of one expression, and how it came to it."""
+"""`Prediction`: the class of one expression, and how it was obtained."""
 
 from __future__ import annotations
 
@@ -35,30 +35,29 @@ class Prediction:
 
     Attributes:
         clip: name of the video, or "features".
-        label: the most probable class; None where nothing moves that could be named, or where it
-            is less probable than was asked for (the setting classify.abstain_below).
-        probs: of every class, in the recognizer's order; they sum to 1.
+        label: the most probable class; None if nothing moves, or if it is less probable than the
+            setting classify.abstain_below.
+        probs: probabilities of all classes, in the recognizer's order; they sum to 1.
         onset, apex, offset: frames (0-based, closed), as given or as found.
         onset_s, apex_s, offset_s: seconds from the first frame.
-        attribution: how much each ROI spoke for the label; below 0 against it. Empty where the
-            recognizer does not say.
+        attribution: contribution of each ROI to the label; negative: against it. Empty if the
+            recognizer does not support it.
         recognizer: its name.
-        settings: the settings in force, and under ``input`` what was given.
-        digests: of the ``content``, the ``settings`` and the ``recognizer``.
-        versions: of aumer and of the packages whose version can change the numbers.
-        notes: what a reader should know: whatever was warned of on the way, several faces, a
-            turned picture.
-        doubt: why label and probabilities may mean little: nothing moves, no class is probable
-            enough, or the clip is unlike what the recognizer was trained on; else None.
-        outcome: "named"; or where the label is None "no expression" (nothing moves, and the
-            probabilities are equal) or "uncertain" (they are the recognizer's).
-        aus: every action unit that an AU reader reads, by number, with its probability, whether it
-            is said to act, and on which side; empty where nothing moves, None where none were read.
-        flow_map: (28, 28, 3) float32 that was judged; neither saved nor compared.
+        settings: the settings of the run, and the arguments under ``input``.
+        digests: digests of ``content``, ``settings`` and ``recognizer``.
+        versions: of aumer and of the packages that can change results.
+        notes: warnings of the run and other remarks: several faces, a rotated picture.
+        doubt: why label and probabilities may be unreliable: nothing moves, no class is probable
+            enough, or the clip is unlike the training clips; else None.
+        outcome: "named"; or, if the label is None, "no expression" (nothing moves, and the
+            probabilities are equal) or "uncertain" (the recognizer's probabilities).
+        aus: all action units that the AU reader knows, by number, with probability, decision and
+            side; empty if nothing moves, None if none were read.
+        flow_map: (28, 28, 3) float32 the input of the recognizer; neither saved nor compared.
 
     Raises:
-        ValueError: the label is none of the classes, label and outcome disagree,
-            onset <= apex <= offset is violated, or a value that JSON cannot hold.
+        ValueError: the label is not one of the classes, label and outcome disagree, onset <= apex
+            <= offset is violated, or a value that JSON cannot hold.
 
     Example:
         >>> named = aumer.classify("interview.mp4", onset=18, offset=42)
@@ -98,26 +97,26 @@ class Prediction:
                 f"the outcome is {NAMED!r} where there is a label, {NO_EXPRESSION!r} or "
                 f"{UNCERTAIN!r} where there is none; found {self.outcome!r} and {self.label!r}"
             )
-        _ = self.moment  # which complains
+        _ = self.moment  # raises ValueError
         for name in ("probs", "attribution", "settings", "digests", "versions"):
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
         object.__setattr__(self, "notes", tuple(map(str, self.notes)))
 
     @property
     def moment(self) -> Moment:
-        """The expression's frames."""
+        """Onset, apex and offset in frames."""
         return Moment(self.onset, self.offset, self.apex)
 
     @property
     def display_label(self) -> str:
-        """The label, or in its place what the outcome is."""
+        """The label, or the outcome if there is none."""
         return self.outcome if self.label is None else self.label
 
     def __repr__(self) -> str:
         return f"Prediction {self.summary()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the flow map, in dict, list, str, int, float, bool and None."""
+        """Everything except the flow map, as dict, list, str, int, float, bool and None."""
         members = {key: value for key, value in vars(self).items() if key != "flow_map"}
         members["aus"] = units_written(self.aus)
         head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION}
@@ -125,7 +124,7 @@ class Prediction:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Prediction:
-        """The prediction that `to_dict` took apart; members it does not know are left out.
+        """The inverse of `to_dict`; unknown members are ignored.
 
         Raises:
             UsageError: not a prediction, another schema version, or a member missing or wrong.
@@ -151,7 +150,7 @@ class Prediction:
                 digests=root["digests"].mapping(Node.text),
                 versions=root["versions"].mapping(Node.text),
                 settings=root["settings"].mapping(lambda node: node.value),
-                # Predictions of before these members came lack them.
+                # Older predictions lack these members.
                 doubt=root["doubt"].optional(Node.text) if "doubt" in data else None,
                 aus=units_read(root),
                 outcome=_outcome(root, data),
@@ -164,7 +163,8 @@ class Prediction:
     @overload
     def to_json(self, path: StrPath, *, overwrite: bool = False) -> None: ...
     def to_json(self, path: StrPath | None = None, *, overwrite: bool = False) -> str | None:
-        """The JSON text (RFC 8259, ASCII), or, given a path, write it there whole or not at all.
+        """The JSON text (RFC 8259, ASCII), or, given a path, write it to this file, complete or not
+        at all.
 
         Raises:
             UsageError: the file exists and `overwrite` is False, or it cannot be written.
@@ -190,8 +190,9 @@ class Prediction:
             raise UsageError(f"{path} is not a prediction that aumer can read: {error}") from error
 
     def summary(self) -> str:
-        """One line: the clip, its label, the probabilities, the ROI that decided most and the
-        action units that act."""
+        """One line: clip, label, probabilities, the ROI with the largest contribution, and the
+        acting action units.
+        """
         probs = ", ".join(f"{name} {p:.2f}" for name, p in self.probs.items())
         spoke = max(self.attribution, key=self.attribution.__getitem__, default="")
         most = f"; most by {spoke}" if spoke else ""
@@ -201,6 +202,6 @@ class Prediction:
 
 
 def _outcome(root: Node, data: Mapping[str, Any]) -> Outcome:
-    if "outcome" not in data:  # before there were outcomes, a label was missing for one reason
+    if "outcome" not in data:  # before outcomes existed, a label was missing for only one reason
         return NAMED if data.get("label") is not None else NO_EXPRESSION
     return cast(Outcome, root["outcome"].text())

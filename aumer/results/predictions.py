@@ -13,8 +13,8 @@ from aumer.types import au_text
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The columns of a table of predictions and their pandas dtypes; after them one for each class,
-#: ``p_CLASS``, its probability. `aus` and `au_probs` are as in tables of expressions.
+#: The columns of a table of predictions and their pandas dtypes; one column ``p_CLASS`` with the
+#: probability of each class follows. `aus` and `au_probs` as in tables of expressions.
 COLUMNS = {
     "clip": "string",
     "status": "string",
@@ -37,11 +37,11 @@ Failures = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 def predictions_csv(predictions: Iterable[Prediction], failures: Failures = ()) -> str:
-    """A header and one row a clip; see `COLUMNS`. Numbers are written in full.
+    """A header and one row per clip; see `COLUMNS`. Numbers are written exactly.
 
     Args:
-        failures: clips of which there is no prediction, and why, by clip or as pairs (a clip may
-            hold several expressions): rows of status "failed" after the others, which are "ok".
+        failures: clips without a prediction, with reasons; a mapping or pairs (a clip may contain
+            several expressions): rows of status "failed" after the others, which are "ok".
     """
     known = list(predictions)
     names = _classes(known)
@@ -52,7 +52,7 @@ def predictions_csv(predictions: Iterable[Prediction], failures: Failures = ()) 
 def predictions_dataframe(
     predictions: Iterable[Prediction], failures: Failures = ()
 ) -> pd.DataFrame:
-    """The same as a table of pandas."""
+    """The same as a DataFrame."""
     import pandas as pd
 
     known = list(predictions)
@@ -64,7 +64,7 @@ def predictions_dataframe(
 
 
 def _classes(predictions: Iterable[Prediction]) -> list[str]:
-    """Of all recognizers, each class once."""
+    """The classes of all recognizers, without repetition."""
     return list(dict.fromkeys(name for p in predictions for name in p.probs))
 
 

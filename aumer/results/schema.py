@@ -1,7 +1,7 @@
-"""What JSON can hold: values on their way out, and a strict reader on their way in.
+"""Conversion to JSON values, and strict reading of JSON.
 
 Arrays are lists, NaN is null (RFC 8259 has no NaN), and float32 numbers are written with the fewest
-digits that give the same float32 back, which keeps an hour of scores at a few MB.
+digits that round-trip, which keeps an hour of scores at a few MB.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 
 def jsonable(value: Any, where: str) -> Any:
-    """A copy of `value` in dict, list, str, int, float, bool and None; tuples become lists.
+    """A copy of `value` as dict, list, str, int, float, bool and None; tuples become lists.
 
     Raises:
-        ValueError: something JSON cannot hold (an infinite number, an object, a key that is no
-            string); the message says where, counted from `where`.
+        ValueError: a value that JSON cannot hold (an infinite number, an object, a key that is not
+            a string); the message names its path, which begins with `where`.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool):
         return value
-    # str(), int() and float() strip subclasses (str enums, ...), which JSON would not give back.
+    # str(), int() and float() strip subclasses (str enums, ...), which JSON would not preserve.
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -51,14 +51,16 @@ def jsonable(value: Any, where: str) -> Any:
 
 
 def printable(text: str) -> str:
-    """`text` with what UTF-8 cannot hold (bytes of a file name that is none) as backslash codes."""
+    """`text` with characters that UTF-8 cannot hold (undecodable bytes of a file name) as backslash
+    escapes.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def compact(values: FloatArray) -> list[float | None]:
-    """(N,) float32 -> the doubles whose repr is the shortest that gives the float32 back."""
+    """(N,) float32 -> the doubles with the shortest repr that round-trips as float32."""
     short = values.astype("U32").astype(np.float64)
-    # Rounded twice (decimal to double to float32) a number may end one step off: keep those long.
+    # Double rounding (decimal to double to float32) may be off by one step; such numbers stay long.
     short = np.where(short.astype(np.float32) == values, short, values.astype(np.float64))
     found: list[float | None] = short.tolist()
     for i in np.flatnonzero(np.isnan(values)):
@@ -68,13 +70,13 @@ def compact(values: FloatArray) -> list[float | None]:
 
 @dataclass(frozen=True)
 class Node:
-    """A value inside a JSON document, and where it stands; every wrong thing is a UsageError."""
+    """A value in a JSON document with its path; any wrong value raises a UsageError."""
 
     value: Any
     path: str = ""
 
     def fail(self, expected: str) -> NoReturn:
-        """Raise a UsageError that says where, what was expected and what was found."""
+        """Raise a UsageError with the path, the expected and the found value."""
         found = repr(self.value)
         found = found if len(found) <= 60 else f"{found[:57]}..."
         raise UsageError(f"{self.path or 'the document'} must be {expected}; found {found}")
@@ -106,7 +108,7 @@ class Node:
         return str(self.value)
 
     def integer(self) -> int:
-        """An integer; 3.0 and true are none."""
+        """An integer; 3.0 and true are refused."""
         if type(self.value) is not int:
             self.fail("an integer")
         return int(self.value)
@@ -124,15 +126,15 @@ class Node:
         return number
 
     def mapping(self, read: Callable[[Node], T]) -> dict[str, T]:
-        """An object whose members `read` understands."""
+        """An object whose members are read by `read`."""
         return {key: read(node) for key, node in self.items()}
 
     def optional(self, read: Callable[[Node], T]) -> T | None:
-        """`None` for null, else what `read` makes of it."""
+        """`None` for null, else the value of `read`."""
         return None if self.value is None else read(self)
 
     def build(self, make: Callable[[], T]) -> T:
-        """`make()`, its ValueError turned into a UsageError that says where."""
+        """`make()`, with a ValueError turned into a UsageError with the path."""
         try:
             return make()
         except UsageError:
@@ -167,7 +169,8 @@ class Node:
         return booleans
 
     def _array(self, what: str, allowed: set[type], dtype: type[np.generic]) -> Any:
-        # One pass over the types, not one Node an element: an hour has 10^5 of them a channel.
+        # One pass over the types instead of a Node per element: an hour has 10^5 elements per
+        # channel.
         if not isinstance(self.value, list) or not {type(v) for v in self.value} <= allowed:
             self.fail(f"an array of {what}")
         try:
@@ -183,17 +186,17 @@ class Node:
 
 
 def units_written(aus: tuple[ActingUnit, ...] | None) -> list[dict[str, Any]] | None:
-    """Action units as JSON holds them: an object each, with the members of `ActingUnit`."""
+    """Action units as JSON: one object each, with the members of `ActingUnit`."""
     return None if aus is None else [dict(vars(unit)) for unit in aus]
 
 
 def unit_shares(aus: tuple[ActingUnit, ...] | None) -> str | None:
-    """The cell ``au_probs`` of a table: a JSON object, probability by action unit."""
+    """The cell ``au_probs`` of a table: a JSON object of probabilities by action unit."""
     return None if aus is None else json.dumps({str(u.number): u.probability for u in aus})
 
 
 def units_read(holder: Node) -> tuple[ActingUnit, ...] | None:
-    """The member ``aus`` that `units_written` wrote; `None` where an earlier aumer wrote none."""
+    """The inverse of `units_written` for a member ``aus``; `None` if older versions wrote none."""
     if not (isinstance(holder.value, Mapping) and "aus" in holder.value):
         return None
 

@@ -1,4 +1,4 @@
-"""`SpotResult`: everything one run found in one video, and how it was found."""
+"""`SpotResult`: the expressions found in one video, and how they were found."""
 
 from __future__ import annotations
 
@@ -37,43 +37,44 @@ if TYPE_CHECKING:
 SCHEMA = "aumer.spot_result"
 SCHEMA_VERSION = 1
 
-#: Rows of the table in a repr; the rest is counted.
+#: Most rows of the table in a repr; the others are counted.
 _REPR_ROWS = 30
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpotResult:
-    """The expressions of one video, the scores they came from, and all it takes to repeat the run.
+    """The expressions of one video, the scores that they come from, and everything needed to repeat
+    the run.
 
     Two results are equal when everything that is saved is equal (NaN equals NaN). Results are not
     hashable.
 
     Attributes:
-        video: what is known of the source.
-        expressions: what was spotted; empty where nothing was.
-        scores: the spotter's tracks, (T, K) float32 in [0, 1] with NaN where there is no face.
-        coverage: share of the time in which motion was measured, in [0, 1]. In the rest no usable
-            face is there, frames lie too far apart, or one picture gives way to another.
+        video: properties of the source.
+        expressions: the spotted expressions; may be empty.
+        scores: the spotter's tracks, (T, K) float32 in [0, 1], NaN without a face.
+        coverage: share of the time with measured motion, in [0, 1]. The rest has no usable face,
+            too large gaps between frames, or cuts.
         spotter: the spotter's name.
-        settings: the settings in force, nested; whatever JSON can hold (tuples become lists).
-        digests: what the result was computed from: ``content``, ``settings``, ``graph``, ...
-        versions: of aumer and of the packages whose version can change the numbers.
-        face: the face's number by first appearance, where all faces or one by its number were
-            asked for; else None.
-        notes: what a reader should know: whatever was warned of on the way, several faces, a
-            turned picture.
-        limit: the smallest movement of this face that stands out of its noise, in outer-eye
-            distances: the median over its movements of what the rules ask for
-            (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing
-            found does not mean that nothing was there. None where it is not known.
-        limits: the same by region, "brow" and "mouth"; empty where it is not known.
-        frames: how many were analyzed; None where it is not known.
-        about: what else is known of the video, text by column: subject, condition, ... (those of a
-            manifest, as `aumer spot` reads it); columns of its tables.
-        features: the motion the scores came from, for plots; neither saved nor compared.
-        track: the face through the video, for plots; neither saved nor compared.
-        source: the video's file, or its folder of frames, for links to it and films of faces;
-            neither saved nor compared. None where it came from elsewhere, or was loaded.
+        settings: the settings of the run, nested, with JSON values (tuples become lists).
+        digests: digests of everything that the result was computed from: ``content``, ``settings``,
+            ``graph``, ...
+        versions: of aumer and of the packages that can change results.
+        face: the face's number by first appearance, if all faces or a number were requested; else
+            None.
+        notes: warnings of the run and other remarks: several faces, a rotated picture.
+        limit: the smallest movement of this face that rises above its noise, in outer-eye
+            distances: the median over movements of the rules' threshold
+            (`aumer.spotting.noise.limits`). The rules miss smaller ones, so an empty result does
+            not mean that there was no expression. None if unknown.
+        limits: the same by region, "brow" and "mouth"; empty if unknown.
+        frames: number of analyzed frames; None if unknown.
+        about: further facts about the video, text by column: subject, condition, ... (from a
+            manifest of `aumer spot`); they become columns of tables.
+        features: the motion that the scores come from, for plots; neither saved nor compared.
+        track: the track of the face, for plots; neither saved nor compared.
+        source: the video's file, or its folder of frames, for links and films of faces; neither
+            saved nor compared. None for other sources and loaded results.
 
     Raises:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
@@ -122,19 +123,19 @@ class SpotResult:
                 raise ValueError(f"limits must be > 0 outer-eye distances; found {limit}")
         object.__setattr__(self, "expressions", tuple(self.expressions))
         for name in ("settings", "digests", "versions", "limits", "about"):
-            # A copy of our own: the caller may go on changing the dict that was handed over.
+            # A copy, since the caller may change the dict later.
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
         object.__setattr__(self, "notes", tuple(map(str, self.notes)))
         self._head()
 
     @property
     def micro(self) -> tuple[Expression, ...]:
-        """The micro-expressions, in their order."""
+        """The micro-expressions, in order."""
         return by_kind(self.expressions, "micro")
 
     @property
     def macro(self) -> tuple[Expression, ...]:
-        """The macro-expressions, in their order."""
+        """The macro-expressions, in order."""
         return by_kind(self.expressions, "macro")
 
     def __eq__(self, other: object) -> bool:
@@ -153,7 +154,7 @@ class SpotResult:
     # -- JSON ---------------------------------------------------------------------------------
 
     def _head(self) -> dict[str, Any]:
-        """All that is saved, but the scores, in values that JSON can hold."""
+        """Everything that is saved except the scores, as JSON values."""
         head = {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -174,11 +175,11 @@ class SpotResult:
         return {key: jsonable(value, key) for key, value in head.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The result in dict, list, str, int, float, bool and None: what the JSON file holds.
+        """The result as dict, list, str, int, float, bool and None: the content of the JSON file.
 
         Frames are 0-based decode ordinals and intervals closed; times are seconds. ``scores`` has
-        one list for each channel, and ``times``, ``frames`` and ``valid``, all of one length; a
-        NaN is None.
+        one list for each channel, and ``times``, ``frames`` and ``valid``, all of equal length; NaN
+        is None.
         """
         scores = self.scores
         return self._head() | {
@@ -192,10 +193,10 @@ class SpotResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SpotResult:
-        """The result that `to_dict` took apart: ``from_dict(r.to_dict()) == r``.
+        """The inverse of `to_dict`: ``from_dict(r.to_dict()) == r``.
 
-        Members it does not know are left out: a later aumer may add some without a new schema
-        version, which only a change of meaning gets.
+        Unknown members are ignored: later versions may add members; the schema version increases
+        only if meanings change.
 
         Raises:
             UsageError: not a spot result, a newer schema, or a member that is missing or wrong;
@@ -212,8 +213,8 @@ class SpotResult:
             )
         if version.integer() != SCHEMA_VERSION:
             version.fail(str(SCHEMA_VERSION))
-        # Texts, numbers and structure are checked where they are read; what only the types can
-        # judge (onset <= apex, shapes) they judge, and `build` says where.
+        # Texts, numbers and structure are checked when read; other conditions (onset <= apex,
+        # shapes) are checked by the types, and `build` adds the path.
         return root.build(
             lambda: cls(
                 video=_video(root["video"]),
@@ -224,7 +225,7 @@ class SpotResult:
                 settings=root["settings"].mapping(lambda node: node.value),
                 digests=root["digests"].mapping(Node.text),
                 versions=root["versions"].mapping(Node.text),
-                # Results of before these members came lack them.
+                # Older results lack these members.
                 face=root["face"].optional(Node.integer) if "face" in data else None,
                 notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
                 limit=root["limit"].optional(Node.number) if "limit" in data else None,
@@ -239,10 +240,10 @@ class SpotResult:
     @overload
     def to_json(self, path: StrPath, *, overwrite: bool = False) -> None: ...
     def to_json(self, path: StrPath | None = None, *, overwrite: bool = False) -> str | None:
-        """The JSON text, or, given a path, write it there (see `save` for the errors).
+        """The JSON text, or, given a path, write it to this file (errors as `save`).
 
-        Strict RFC 8259 in ASCII; one top-level member and one expression a line, so that the head
-        of an hour-long result can be read and two results can be compared line by line.
+        Strict RFC 8259 in ASCII; one top-level member or expression per line, so that the head of a
+        long result can be read and results can be compared by line.
         """
         if path is None:
             return "".join(self._json())
@@ -255,7 +256,7 @@ class SpotResult:
         return None
 
     def _json(self) -> Iterator[str]:
-        """The text, a piece at a time: of ten hours the scores are hundreds of megabytes."""
+        """The text in pieces: the scores of ten hours have hundreds of megabytes."""
         yield "{"
         for key, value in self._head().items():
             text = _dumps(value)
@@ -279,7 +280,7 @@ class SpotResult:
         """The result in a JSON text; `load` reads a file.
 
         Raises:
-            UsageError: not JSON (the message says where it breaks off), or as `from_dict`.
+            UsageError: invalid JSON (the message says where), or as `from_dict`.
         """
         try:
             data = json.loads(text, parse_constant=_no_constant)
@@ -289,7 +290,7 @@ class SpotResult:
 
     @classmethod
     def load(cls, path: StrPath) -> SpotResult:
-        """The result in a JSON file that `save` wrote, or of a registered format that reads back.
+        """The result in a JSON file of `save`, or in a registered format that can be read.
 
         Raises:
             UsageError: the file cannot be read or does not hold a spot result; the message names
@@ -308,26 +309,25 @@ class SpotResult:
     @overload
     def to_csv(self, path: StrPath, *, overwrite: bool = False) -> None: ...
     def to_csv(self, path: StrPath | None = None, *, overwrite: bool = False) -> str | None:
-        """The CSV text, or, given a path, write it there (see `save` for the errors).
+        """The CSV text, or, given a path, write it to this file (errors as `save`).
 
-        One row an expression, the columns of `to_dataframe`; no expression, only the header.
+        One row per expression, the columns of `to_dataframe`; only the header if there are none.
         """
         from aumer.results.writers import csv_text
 
         return _deliver(csv_text([self]), path, overwrite)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row an expression, the dtypes the same with and without rows.
+        """One row per expression, with the same dtypes if there are no rows.
 
-        Columns: video, kind (string); onset, apex, offset (int64, 0-based frames, closed);
-        onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string);
-        probs (string: a JSON object, probability by class); face (Int64: which, where several are
+        Columns: video, kind (string); onset, apex, offset (int64, 0-based frames, closed); onset_s,
+        apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string); probs
+        (string: a JSON object, probability by class); face (Int64: its number, if several are
         followed); peak, duration_sd_s, micro_probability, limit (float64: units of noise, seconds,
         [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
-        spotter (string: whose the score is); aus (string: the action units that act, as coders
-        write them, "6+L12"; NA where none were read); au_probs (string: a JSON object, probability
-        by action unit, of all that were read); and the columns of `about` (string), called
-        ``about_NAME`` where one of these has the name.
+        spotter (string); aus (string: the acting action units in coders' notation, "6+L12"; NA if
+        none were read); au_probs (string: a JSON object of probabilities by action unit); and the
+        columns of `about` (string), renamed to ``about_NAME`` if the name is taken.
         """
         from aumer.results.writers import dataframe
 
@@ -342,7 +342,7 @@ class SpotResult:
         end: float | None = None,
         overwrite: bool = False,
     ) -> Figure:
-        """The timeline as a figure, and as a PNG file where a path is given.
+        """The timeline as a figure, and, given a path, as a PNG file.
 
         See `aumer.results.plot_timeline`.
         """
@@ -359,46 +359,46 @@ class SpotResult:
         overwrite: bool = False,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        """Write the result, whole or not at all, in the format its suffix names.
+        """Write the result in the format of the suffix, complete or not at all.
 
         Args:
             path: ends in .json (everything), .csv (the expressions), .png, .pdf or .svg (the
-                timeline), .html, .eaf, ...: what is registered as a "format"
-                (`aumer.results.formats`). Of some more files are written beside it.
+                timeline), .html, .eaf, ...: any registered "format" (`aumer.results.formats`). Some
+                formats write further files beside it.
             overwrite: replace an existing file.
             thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
 
         Raises:
-            UsageError: another suffix, an existing file without `overwrite`, no such folder, or
+            UsageError: unknown suffix, an existing file without `overwrite`, a missing folder, or
                 the system refuses to write.
         """
         from aumer.results.formats import format_of
 
         format_of(path).write(self, path, overwrite=overwrite, thumbnails=thumbnails)
 
-    # -- for the eye ------------------------------------------------------------------------------
+    # -- display ---------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """One line: the video, what was found in it, the coverage and the spotter."""
+        """One line: video, numbers of expressions, coverage and spotter."""
         return (
             f"{self.title()}: {len(self.micro)} micro, {len(self.macro)} macro; "
             f"coverage {100 * self.coverage:.4g} %; spotter {self.spotter}"
         )
 
     def seen(self) -> str | None:
-        """One line: which movements could have been seen; None where that is not known."""
+        """One line: the smallest detectable movement; None if unknown."""
         if self.limit is None:
             return None
         percent = f"{100 * self.limit:.2g} %"
         return f"smallest movement that stands out from noise: {percent} of the outer-eye distance"
 
     def title(self) -> str:
-        """The video's name, and which face where there may be several."""
+        """The video's name, and the face's number if there may be several."""
         name = shown(printable(self.video.name))
         return name if self.face is None else f"{name}, face {self.face}"
 
     def _table(self) -> tuple[list[list[str]], str]:
-        """Header and rows as text, and a line that counts the rows left out (or nothing)."""
+        """Header and rows as text, and a line that counts omitted rows (or an empty text)."""
         rows = [["kind", "onset", "apex", "offset", "onset_s", "duration_s", "score", "label"]]
         rows[0].append("AUs")
         for e in self.expressions[:_REPR_ROWS]:
@@ -422,11 +422,10 @@ class SpotResult:
     def _repr_html_(self) -> str:
         """For a notebook: the timeline, the table, and films of the expressions.
 
-        A picture of the timeline alone is none of its views: a notebook asks for every view there
-        is, and would draw and keep the same twice.
+        There is no separate `_repr_png_`: a notebook requests all representations and would store
+        the timeline twice.
 
-        Films where `source` and `track` are known: ``dataclasses.replace(result, source=None)``
-        shows no face.
+        Films need `source` and `track`: ``dataclasses.replace(result, source=None)`` shows no face.
         """
         from aumer.results.drawing import png
         from aumer.results.notebook import clips, table_html
@@ -445,12 +444,12 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-#: Numbers of a list that become text at once.
+#: Numbers of a list that are converted to text at a time.
 _AT_ONCE = 1 << 14
 
 
 def _listed(values: npt.NDArray[Any]) -> Iterator[str]:
-    """The text of an array of scores, as `to_dict` has it, a piece at a time."""
+    """The text of an array of scores as in `to_dict`, in pieces."""
     yield "["
     for begin in range(0, len(values), _AT_ONCE):
         piece = values[begin : begin + _AT_ONCE]
@@ -491,9 +490,11 @@ def _video(node: Node) -> VideoInfo:
 
 
 def _expression(node: Node) -> Expression:
-    # Results of before these members came lack them.
+    # Older results lack these members.
     later: dict[str, Any] = {}
-    there = node.value if isinstance(node.value, Mapping) else ()  # what else, `build` says
+    there = (
+        node.value if isinstance(node.value, Mapping) else ()
+    )  # other types: `build` raises the error
     for name in ("peak", "duration_sd_s"):
         if name in there:
             later[name] = node[name].optional(Node.number)

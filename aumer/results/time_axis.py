@@ -1,4 +1,4 @@
-"""The axis of time that the panels of a drawing share, and times for people."""
+"""The time axis that the panels of a drawing share, and readable times."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from aumer.types import Expression, TimeArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: A longer stretch is drawn in rows of so many seconds, as a line of text is; no more rows than
-#: these, or the picture of an hour could not be opened.
+#: Longer results are drawn in rows of this many seconds, up to this number of rows, so that the
+#: picture stays small enough to open.
 ROW_S, ROWS = 60.0, 10
 
-# Inches: of a figure, and of the axis within it.
+# Width of a figure and of the axis in it, in inches.
 WIDTH, LEFT, RIGHT = 10.0, 0.72, 1.38
 PLOT = WIDTH - LEFT - RIGHT
 
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """The stretch of time that panels share.
+    """The time range that panels share.
 
     Attributes:
-        begin, end, step: of the stretch and of the grid, s.
+        begin, end, step: of the range and of the grid of rows, s.
         rows: of the grid.
-        part: whether there is more.
-        width: seconds that the axis is long, from `begin`; by default to `end`.
+        part: whether it is only a part of the result.
+        width: length of the axis in seconds, from `begin`; by default to `end`.
     """
 
     begin: float
@@ -47,10 +47,10 @@ class TimeAxis:
     def of(
         cls, result: SpotResult, start: float | None = None, end: float | None = None
     ) -> TimeAxis:
-        """That of all there is, or of the part from `start` to `end`.
+        """The axis of a whole result, or of the part from `start` to `end`.
 
         Raises:
-            UsageError: nothing was analyzed there.
+            UsageError: there is no analyzed time in this part.
         """
         whole = cls._of(result)
         if start is None and end is None:
@@ -85,11 +85,11 @@ class TimeAxis:
 
     @property
     def limit(self) -> float:
-        """Where the axis ends."""
+        """End of the axis, s."""
         return self.end if self.width is None else self.begin + self.width
 
     def rows_of_figure(self) -> list[TimeAxis]:
-        """One below the other, all of one width."""
+        """The axes of the rows of the figure, all of equal width."""
         width = max(ROW_S, self.span / ROWS)
         count = math.ceil(self.span / width - 1e-9)
         if count == 1:
@@ -102,20 +102,20 @@ class TimeAxis:
         ]
 
     def holds(self, onset_s: float, offset_s: float) -> bool:
-        """Whether any of it lies here."""
+        """Whether the interval overlaps the range."""
         return onset_s <= self.end and offset_s >= self.begin
 
     def peaking(self, expressions: Sequence[Expression]) -> list[Expression]:
-        """Those whose apex lies here."""
+        """The expressions whose apex lies in the range."""
         return [e for e in expressions if self.begin <= e.apex_s <= self.end]
 
     def rows_in(self, times: TimeArray) -> slice:
-        """The rows of a grid that lie here, and one on either side, to which lines run on."""
+        """The rows of a grid in the range, and one more on either side for continuous lines."""
         low, high = np.searchsorted(times, (self.begin, self.end))
         return slice(max(0, int(low) - 1), int(high) + 1)
 
     def share(self, seconds: float) -> float:
-        """Where a time lies on the axis: between 0 and 1."""
+        """Position of a time on the axis, in [0, 1]."""
         return (seconds - self.begin) / (self.limit - self.begin)
 
     @property
@@ -123,7 +123,7 @@ class TimeAxis:
         return 1.1 if self.limit - self.begin <= ROW_S else 0.7
 
     def apply(self, axes: Axes, *, labels: bool) -> None:
-        """Limits, ticks and spines of a panel."""
+        """Set limits, ticks and spines of a panel."""
         from matplotlib.ticker import FuncFormatter, MultipleLocator
 
         tick = tick_step(self.limit - self.begin)
@@ -142,7 +142,7 @@ class TimeAxis:
 
 
 def tick_step(span: float) -> float:
-    """Seconds between ticks: at most ten of them, at round numbers of a clock."""
+    """Seconds between ticks: at most ten ticks, at round clock times."""
     steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]
     for step in [10.0**k * m for k in range(-4, 0) for m in (1, 2, 5)] + steps:
         if span / step <= 10:
@@ -151,7 +151,7 @@ def tick_step(span: float) -> float:
 
 
 def clock(seconds: float, digits: int, longest: float) -> str:
-    """``12.3``, ``2:03.4`` or ``1:02:03``, as the longest time on show needs it."""
+    """``12.3``, ``2:03.4`` or ``1:02:03``, depending on the longest time shown."""
     if longest < 60:
         return f"{seconds:.{digits}f}"
     minutes, rest = divmod(round(seconds, digits), 60)
@@ -162,6 +162,6 @@ def clock(seconds: float, digits: int, longest: float) -> str:
 
 
 def length(seconds: float) -> str:
-    """A duration for people: ``19.5 s``, ``10:00 min`` or ``1:02:03 h``."""
+    """A readable duration: ``19.5 s``, ``10:00 min`` or ``1:02:03 h``."""
     unit = "s" if seconds < 60 else "min" if seconds < 3600 else "h"
     return f"{clock(seconds, 1 if seconds < 60 else 0, seconds)} {unit}"

@@ -1,4 +1,4 @@
-"""Totals over videos: how many expressions a minute, and how long, by subject and condition."""
+"""Totals over videos: expressions per minute and durations, by subject and condition."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoTally:
-    """What totals need of one result.
+    """The data of one result for totals.
 
     Attributes:
-        about: what is known of the video, by column.
-        minutes: in which motion was measured.
+        about: facts about the video, by column.
+        minutes: minutes with measured motion.
         lengths: durations in seconds, by kind.
     """
 
@@ -42,11 +42,11 @@ class VideoTally:
 
 @dataclass(frozen=True)
 class KindTotal:
-    """Of one kind of expression in a group.
+    """Totals of one kind of expression in a group.
 
     Attributes:
-        per_minute: count over the minutes in which motion was measured; None where there are none.
-        mean_s, median_s: of the durations, in seconds; None where there is no expression.
+        per_minute: count per minute with measured motion; None without such minutes.
+        mean_s, median_s: of the durations, in seconds; None without expressions.
     """
 
     count: int
@@ -66,12 +66,12 @@ class KindTotal:
 
 @dataclass(frozen=True)
 class Totals:
-    """Of the videos of one group.
+    """Totals of the videos of one group.
 
     Attributes:
-        group: value by column, such as ``{"condition": "rest"}``; "all" where nothing parts them.
-        videos: results in the group: one a video, or one a face.
-        minutes: in which motion was measured.
+        group: value by column, such as ``{"condition": "rest"}``; "all" without grouping.
+        videos: number of results: one per video or per face.
+        minutes: minutes with measured motion.
     """
 
     group: Mapping[str, str]
@@ -82,7 +82,7 @@ class Totals:
 
 
 class TotalsTable(tuple[Totals, ...]):
-    """Totals by group, which a notebook shows as a table."""
+    """Totals by group, displayed as a table in notebooks."""
 
     __slots__ = ()
 
@@ -94,8 +94,8 @@ def totals(of: Iterable[VideoTally | SpotResult], by: Sequence[str] = ()) -> Tot
     """Totals by group, in the order of the groups' names.
 
     Args:
-        of: results, or what was kept of them.
-        by: the columns that part the groups; where a video lacks one, its value is "".
+        of: results or tallies.
+        by: the columns that define groups; a missing value is "".
     """
     groups: dict[tuple[str, ...], list[VideoTally]] = {}
     for one in of:
@@ -114,11 +114,11 @@ def totals(of: Iterable[VideoTally | SpotResult], by: Sequence[str] = ()) -> Tot
 
 
 def measured_minutes(result: SpotResult) -> float:
-    """Minutes of the video in which motion was measured."""
+    """Minutes of the video with measured motion."""
     times = result.scores.times
     if len(times) < 2:
         return 0.0
-    # A row stands for the time to the next.
+    # Each row counts for the time to the next one.
     span = float(times[-1] - times[0]) * len(times) / (len(times) - 1)
     return result.coverage * span / 60
 
@@ -147,18 +147,18 @@ def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
 
 
 def totals_csv(found: Sequence[Totals]) -> str:
-    """A header and a row a group. What is not known is empty."""
+    """A header and one row per group. Unknown values are empty."""
     records = _records(found)
     return csv_lines([records[0], *(record.values() for record in records)]) if records else ""
 
 
 def totals_header(by: Sequence[str]) -> str:
-    """The line with which `totals_csv` begins, by the columns that part the groups."""
+    """The header of `totals_csv` for these grouping columns."""
     return totals_csv(totals([VideoTally({}, 0.0, dict.fromkeys(KINDS, ()))], by)).split("\n")[0]
 
 
 def totals_table(found: Sequence[Totals]) -> str:
-    """The same for reading, columns of equal width, without the medians."""
+    """A readable table with aligned columns, without the medians."""
     if not (rows := _rows(found)):
         return ""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -167,7 +167,7 @@ def totals_table(found: Sequence[Totals]) -> str:
 
 
 def _rows(found: Sequence[Totals]) -> list[list[str]]:
-    """Head and rows as texts."""
+    """Header and rows as texts."""
     records = [
         {name: v for name, v in record.items() if not name.endswith("_median_s")}
         for record in _records(found)

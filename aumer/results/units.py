@@ -1,4 +1,4 @@
-"""Action units of whole videos: how often each acted, on which side, how surely, and when."""
+"""Action units of whole videos: frequency, sides, probabilities and times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aumer.tables.cells import csv_lines
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What FACS calls the AUs (Ekman, Friesen and Hager 2002).
+#: Names of the AUs in FACS (Ekman, Friesen and Hager 2002).
 AU_NAMES: Mapping[int, str] = {
     1: "inner brow raiser",
     2: "outer brow raiser",
@@ -42,16 +42,16 @@ class UnitRow:
     """One AU in one video.
 
     Attributes:
-        name: what FACS calls it; "" where the table of names lacks it.
-        expressions: in how many it acts; `micro` and `macro` of them; `read`: of how many.
-        left, right, both: on which side of the subject, as far as it was told.
-        per_minute: `expressions` over the minutes in which motion was measured; None where there
-            are none.
-        seconds: of the expressions in which it acts, summed.
-        probability: mean over the expressions in which it acts; None where there is none.
-        probability_max: largest over all expressions that were read.
-        apexes_s: of the expressions in which it acts, seconds.
-        about: what is known of the video, by column.
+        name: its name in FACS; "" if unknown.
+        expressions: number of expressions in which it acts, and of which `micro` and `macro`;
+            `read`: number of all expressions.
+        left, right, both: numbers by side of the subject, if known.
+        per_minute: `expressions` per minute with measured motion; None without such minutes.
+        seconds: total duration of the expressions in which it acts.
+        probability: mean over the expressions in which it acts; None if there are none.
+        probability_max: largest over all expressions.
+        apexes_s: apexes of the expressions in which it acts, seconds.
+        about: facts about the video, by column.
     """
 
     video: str
@@ -74,8 +74,9 @@ class UnitRow:
 
 
 def unit_rows(result: SpotResult) -> tuple[UnitRow, ...]:
-    """Every AU that was read, those that never act among them, by number; none where no expression
-    was read."""
+    """Rows for all AUs that were read, including those that never act, by number; empty if no
+    expression was read.
+    """
     read = [e for e in result.expressions if e.aus is not None]
     minutes = measured_minutes(result)
     rows = []
@@ -118,15 +119,15 @@ def _record(row: UnitRow, more: Mapping[str, str]) -> dict[str, Any]:
 
 
 def units_header(abouts: Iterable[Mapping[str, str]]) -> str:
-    """The line with which `units_csv` begins, by what is known of the videos."""
+    """The header of `units_csv`, with further columns."""
     return csv_lines([(*_COLUMNS, *about_columns(abouts, _COLUMNS).values())])
 
 
 def units_csv(rows: Iterable[UnitRow], abouts: Sequence[Mapping[str, str]] = ()) -> str:
-    """A header, and a row for each AU of each video; apexes stand in one cell, with blanks.
+    """A header, and a row for each AU of each video; apexes share a cell, separated by blanks.
 
     Args:
-        abouts: what is known of all videos, those without rows among them.
+        abouts: facts about all videos, including those without rows.
     """
     rows = list(rows)
     known = [*abouts, *(row.about for row in rows)]
@@ -135,7 +136,7 @@ def units_csv(rows: Iterable[UnitRow], abouts: Sequence[Mapping[str, str]] = ())
 
 
 def units_dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
-    """The same of results, as a DataFrame."""
+    """The same as a DataFrame, from results."""
     import pandas as pd
 
     rows = [row for result in results for row in unit_rows(result)]

@@ -1,4 +1,4 @@
-"""Results as tables, for one video or many."""
+"""Tables of the results of one or many videos."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ COLUMNS = {
 
 
 def csv_text(results: Iterable[SpotResult]) -> str:
-    """A header and one row an expression, in the order of `results`; see `COLUMNS`.
+    """A header and one row per expression, in the order of `results`; see `COLUMNS`.
 
-    Seconds and scores are written in full, so that they read back as the same float64; `probs` and
-    `au_probs` are JSON objects, probability by class and by action unit.
+    Seconds and scores round-trip as float64; `probs` and `au_probs` are JSON objects of
+    probabilities by class and by action unit.
     """
     results = list(results)
     abouts = [result.about for result in results]
@@ -52,13 +52,14 @@ def csv_text(results: Iterable[SpotResult]) -> str:
 
 
 def csv_header(abouts: Iterable[Mapping[str, str]]) -> str:
-    """The line with which `csv_text` begins, by what is known of the results' videos."""
+    """The header of `csv_text`, with further columns."""
     return csv_lines([(*COLUMNS, *about_columns(abouts, COLUMNS).values())])
 
 
 def about_columns(abouts: Iterable[Mapping[str, str]], taken: Collection[str]) -> dict[str, str]:
-    """What tables call the columns that they get from what is known of videos: by their own name,
-    or ``about_NAME`` where the table has a column of this name."""
+    """Column names for facts about videos: the name, or ``about_NAME`` if the table has a column of
+    this name.
+    """
     names = dict.fromkeys(name for about in abouts for name in about)
     titles: dict[str, str] = {}
     for name in names:
@@ -70,7 +71,7 @@ def about_columns(abouts: Iterable[Mapping[str, str]], taken: Collection[str]) -
 
 
 def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
-    """One row an expression, in the order of `results`; see `SpotResult.to_dataframe`."""
+    """One row per expression, in the order of `results`; see `SpotResult.to_dataframe`."""
     import pandas as pd
 
     results = list(results)
@@ -88,7 +89,7 @@ def _rows(results: Iterable[SpotResult], more: Iterable[str]) -> Iterator[tuple[
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            # Whose score it is, too: of a judge, rules and a network they are not to be compared.
+            # With the spotter: scores of judge, rules and network are not comparable.
             sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit, result.spotter)
             yield (
                 name,

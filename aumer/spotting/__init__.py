@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def __getattr__(name: str) -> object:
-    if name == "SpotNet":  # torch is loaded when it is asked for
+    if name == "SpotNet":  # loads torch only when used
         from aumer.spotting.spotnet import SpotNet
 
         return SpotNet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aumer.types import Kind
 
-#: Three classes of one soft-max (onset, offset, neither) for each kind, then four sigmoids.
+#: Two soft-maxes of three classes (onset, offset, neither), one for each kind, then four sigmoids.
 CHANNELS: tuple[str, ...] = (
     "micro_onset",
     "micro_offset",
@@ -20,10 +20,10 @@ CHANNELS: tuple[str, ...] = (
 
 
 def column(kind: Kind, track: str) -> int:
-    """Where `kind`'s track ("onset", "offset", "neither", "apex" or "action") stands."""
+    """Column of a track ("onset", "offset", "neither", "apex" or "action") of `kind`."""
     return CHANNELS.index(f"{kind}_{track}")
 
 
 def classes(kind: Kind) -> list[int]:
-    """Where the three classes of `kind`'s soft-max stand: onset, offset, neither."""
+    """Columns of the three classes of `kind`'s soft-max: onset, offset, neither."""
     return [column(kind, part) for part in ("onset", "offset", "neither")]

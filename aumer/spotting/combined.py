@@ -1,8 +1,8 @@
-"""Rules and a trained network both propose expressions, and a judge says how sure each one is.
+"""The spotter "combined": rules and a network propose expressions, and a judge scores them.
 
-What either proposes, and with what score, is told in `aumer.spotting.judge`. Both propose more than
-they would spot alone; the scores of what stays are probabilities, whoever proposed it. What was
-measured of it, beside the two alone, is in ``benchmarks/results/spotters.txt``.
+`aumer.spotting.judge` explains proposals and scores. Both propose more than they would spot alone;
+the scores of the accepted expressions are probabilities, whichever proposed them.
+``benchmarks/results/spotters.txt`` compares it with each of the two alone.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from aumer.types import Expression, Features, Scores
 
 _log = logging.getLogger("aumer")
 
-#: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for.
-#: Of micro-expressions in neutral films 11 of 15 were found that are 1 to 1.25 times as high as
-#: the limit, and 3 of 21 of .5 to .8 times (``benchmarks/results/sensitivity.txt``).
+#: Factors of `rules.min_height`: for the rules' proposals, and for a result's limit. Of
+#: micro-expressions in neutral films, 11 of 15 with 1 to 1.25 times the height of the limit were
+#: found, and 3 of 21 with .5 to .8 times (``benchmarks/results/sensitivity.txt``).
 _PROPOSED, _FOUND = 0.4, 0.625
-#: Of `rules.blink`: proposals are lower, and what blinks leave is not.
+#: Factor of `rules.blink`: proposals are smaller, but the effect of blinks is not.
 _BLINK = 2.0
-#: The score that a network's proposals have at least.
+#: Least score of a network's proposals.
 _OFFERED = 0.3
 
 
 def proposing(rules: RuleSettings) -> RuleSettings:
-    """The rules' constants where a judge decides about what they propose.
+    """The rules' constants for proposals to a judge.
 
-    The sensitivity that is asked for is the judge's.
+    The requested sensitivity applies to the judge.
     """
     return replace(
         rules,
@@ -48,16 +48,16 @@ def proposing(rules: RuleSettings) -> RuleSettings:
 
 
 class CombinedSpotter(SpotterModel):
-    """A `RuleSpotter` and a `NetSpotter` that propose, and a judge of what they propose.
+    """A `RuleSpotter` and a `NetSpotter` that propose expressions, and a judge that scores them.
 
     Args:
         rules: the rules' constants; their `sensitivity` is this spotter's.
         network: its threshold is not used.
-        by: by default the judge that ships.
+        by: the judge; by default the one that ships.
 
     Raises:
-        ConfigError: the `sensitivity` is a number of false alarms a minute beyond those that were
-            measured of the judge.
+        ConfigError: the `sensitivity` is a number of false alarms per minute outside the range
+            measured for the judge.
     """
 
     name = "combined"
@@ -88,10 +88,10 @@ class CombinedSpotter(SpotterModel):
     def from_settings(
         cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> CombinedSpotter:
-        """With the network that ships, which may be given another graph; see `SpottingNetwork`.
+        """With the network that ships, optionally with another graph; see `SpottingNetwork`.
 
         Raises:
-            UsageError: settings whose features one of the two cannot read.
+            UsageError: one of the two cannot read the features of these settings.
             WeightsError: the graph has other ROIs.
             ConfigError: as the class.
         """
@@ -100,7 +100,7 @@ class CombinedSpotter(SpotterModel):
 
     @property
     def digests(self) -> dict[str, str]:
-        """What the expressions depend on besides the features."""
+        """Everything that the expressions depend on besides the features."""
         return {
             **self._network.digests,
             "rules": digest(asdict(self._rules.settings)),
@@ -111,28 +111,28 @@ class CombinedSpotter(SpotterModel):
 
     @property
     def sensitivity(self) -> str:
-        """What its threshold was set by."""
+        """The sensitivity in force."""
         return self._settings.sensitivity
 
     @property
     def false_alarms(self) -> tuple[float, float, float]:
-        """As they were measured of the judge."""
+        """As measured for the judge."""
         rates = [rate for _, rate in self._judge.false_alarms]
         return min(rates), self._judge.alarms(self._threshold), max(rates)
 
     @property
     def threshold(self) -> float:
-        """The judge's, a probability."""
+        """The judge's threshold, a probability."""
         return self._threshold
 
     @property
     def settles_s(self) -> float:
-        """That of the slower of the two."""
+        """The longer time of the two."""
         return max(self._rules.settles_s, self._network.settles_s)
 
     @property
     def rules(self) -> RuleSettings:
-        """The constants that a result's limit is told by, which the sensitivity does not move."""
+        """The constants for a result's limit, which does not depend on the sensitivity."""
         return replace(
             self._settings, min_height=_FOUND * self._settings.min_height, sensitivity="normal"
         )
@@ -163,7 +163,7 @@ class CombinedSpotter(SpotterModel):
     def proposals(
         self, features: Features
     ) -> tuple[Scores, tuple[Expression, ...], npt.NDArray[np.float64]]:
-        """The tracks of both, what they propose, and what is read of it (N, `judge.READS`)."""
+        """The tracks of both, their proposals, and the judge's inputs (N, `judge.READS`)."""
         levels, by_rules = self._rules(features)
         scores = self._network.scores(features)
         found, read = judge.described(

@@ -16,7 +16,7 @@ from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.parts import TrackDecoder
 from aumer.strict import KEEPS, require, within
-from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
+from aumer.types import KINDS, BoolArray, Expression, Features, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -42,11 +42,11 @@ class KindDecoding:
 
     Attributes:
         smooth_s: sigma of the Gaussian low-pass of all tracks.
-        step_s: the action track is compared over so long before and after a boundary.
-        usual_s: durations that are as good as any.
-        spread: how fast shorter and longer ones lose: a factor exp(-x^2/2), with x =
-            ln(duration / usual) / spread.
-        reach_s: an onset or offset lies at most so far from its apex.
+        step_s: length over which the action track is compared before and after a boundary.
+        usual_s: range of usual durations, which are not penalized.
+        spread: penalty of shorter and longer ones: a factor exp(-x^2/2), with x = ln(duration /
+            usual) / spread.
+        reach_s: largest distance of an onset or offset from its apex.
     """
 
     smooth_s: float
@@ -57,7 +57,7 @@ class KindDecoding:
 
     def __post_init__(self) -> None:
         numbers = (self.smooth_s, self.step_s, *self.usual_s, *self.spread, self.reach_s)
-        # Below a millisecond filters have no width, above an hour no memory holds them.
+        # Below a millisecond filters have no width, above an hour they do not fit in memory.
         if not (all(0.001 <= n <= 3600 for n in numbers) and self.usual_s[0] <= self.usual_s[1]):
             raise ConfigError(
                 "decoder: all settings of a kind must be from 0.001 to 3600, and usual_s from the "
@@ -67,25 +67,25 @@ class KindDecoding:
 
 @dataclass(frozen=True)
 class Decoder(TrackDecoder):
-    """Our decoder; all times are in seconds, so that any rate is decoded alike.
+    """aumer's decoder. All times are in seconds, so it works alike at any rate.
 
-    1. A peak of the apex track may be an expression; gaps in the scores up to `bridge_s` are
-       interpolated, longer ones part the video.
+    1. Each peak of the apex track is a candidate; gaps in the scores up to `bridge_s` are
+       interpolated, longer ones split the video.
     2. The evidence for an onset (offset) comes from its track and from the step that the action
-       track takes up (down) there. Its peaks round an apex are where it may begin (end).
+       track takes up (down) there. Its peaks around an apex are the candidate onsets (offsets).
     3. An expression's score is the geometric mean of the evidence for its onset, apex and offset
-       and of the action on the weaker side of the apex, times how usual its duration is.
-    4. The best-ranked is taken first. It ranks lower the more unused evidence of a boundary it
-       passes over (`skip`) and the longer it is (`brevity`), so that inner expressions come first
-       and what encloses them is then left with its own boundaries.
-    5. What shares a boundary with one that was taken (`reuse`) or overlaps one (soft-NMS: a factor
-       exp(-IoU^2 / `overlap`)) loses score. So on until none ranks at `least`.
-    6. Of a micro- and a macro-expression at one place (IoU above .5) one that has less than
-       `rivalry` times the other's score goes; both may be real.
+       and of the action on the weaker side of the apex, times a factor for its duration.
+    4. Candidates are accepted greedily, the best-ranked first. The rank falls with the unused
+       evidence of boundaries inside (`skip`) and with the length (`brevity`), so that inner
+       expressions come first and an enclosing one then keeps its own boundaries.
+    5. Those that share a boundary with an accepted one (`reuse`) or overlap it (soft-NMS: a factor
+       exp(-IoU^2 / `overlap`)) lose score. This repeats until none ranks at `least` or above.
+    6. Where a micro- and a macro-expression coincide (IoU above .5), one with less than `rivalry`
+       times the other's score is removed; both may be real.
 
-    `threshold` acts on the finished scores alone, so that it may be chosen (on training subjects)
-    from one decoding with a low one. Evidence below `floor` is none; `boundaries` onsets and as
-    many offsets are tried for each apex.
+    `threshold` is applied to the final scores only, so that it can be chosen (on training subjects)
+    from one decoding with a low threshold. Evidence below `floor` is ignored; `boundaries` onsets
+    and as many offsets are tried for each apex.
 
     Raises:
         ConfigError: a setting out of range.
@@ -113,7 +113,7 @@ class Decoder(TrackDecoder):
             value = getattr(self, name)
             require(0 < value <= 1, f"decoder: {name}", value, "in (0, 1]")
         require(self.overlap > 0, "decoder: overlap", self.overlap, "positive")
-        within("decoder: boundaries", self.boundaries, 1, 1000)  # their pairs are all weighed
+        within("decoder: boundaries", self.boundaries, 1, 1000)  # all pairs are scored
         within("decoder: brevity", self.brevity, 0, 1e6)
         within("decoder: bridge_s", self.bridge_s, 0, 3600, "seconds")
 
@@ -141,10 +141,10 @@ class Decoder(TrackDecoder):
         return in_order(found)
 
     def _of_kind(self, values: Signal, kind: Kind, rate: float) -> list[_Found]:
-        """(onset, apex, offset, score) of one kind in one unbroken run, in the order chosen."""
+        """(onset, apex, offset, score) of one kind in one unbroken run, in order of acceptance."""
         how: KindDecoding = getattr(self, kind)
         track = {p: values[:, column(kind, p)] for p in ("onset", "offset", "apex", "action")}
-        # One soft-max row cannot be both; where one expression follows another it is half each.
+        # A soft-max row cannot be onset and offset; between adjacent expressions it is half each.
         either = 1 - np.minimum(np.minimum(track["onset"], track["offset"]), 0.5)
         track = {**track, "onset": track["onset"] / either, "offset": track["offset"] / either}
         smooth = {
@@ -183,7 +183,8 @@ class Decoder(TrackDecoder):
     ) -> list[_Found]:
         """Greedy choice among (apexes, onsets, offsets).
 
-        `fixed` is what boundaries do not change of the scores, used up; brevity decides the order.
+        `fixed` is the part of the scores that boundaries do not change; it is modified. Brevity
+        affects the order only.
         """
 
         def graded(k: Rows) -> tuple[Signal, Signal]:
@@ -198,7 +199,7 @@ class Decoder(TrackDecoder):
         for piece in _pieces(len(apexes)):
             score, rank = graded(piece)
             best[piece] = rank.max(axis=(1, 2))
-            # Ranks may rise when what lay between is used; scores only fall.
+            # Ranks may rise when the evidence in between is used; scores only fall.
             alive[piece] = score.max(axis=(1, 2)) >= self.least
         found: list[_Found] = []
         while best[k := int(best.argmax())] >= self.least:
@@ -223,7 +224,7 @@ class Decoder(TrackDecoder):
 class _Side:
     """The onsets (offsets) within reach of each apex, from the nearest outward.
 
-    `rows` (apexes, n) is where they are, the apex itself where there are fewer.
+    `rows` (apexes, n) are their rows, padded with the apex itself.
     """
 
     def __init__(
@@ -237,49 +238,53 @@ class _Side:
         self._unused = self._evidence.copy()
 
     def evidence(self, k: Rows) -> Signal:
-        """(len(k), n); less for those that an expression uses already."""
+        """Evidence (len(k), n); reduced for boundaries that an accepted expression uses."""
         out: Signal = np.where(self._there[k], self._evidence[self._index[k]], 0)
         return out
 
     def nearness(self, k: Rows, skip: float) -> Signal:
-        """(len(k), n) in [0, 1], less the more unused evidence lies between it and the apex."""
+        """(len(k), n) in [0, 1]; falls with the unused evidence between the boundary and the
+        apex.
+        """
         passed = 1 - skip * self._unused[self._index[k]]
         out: Signal = np.cumprod(np.pad(passed, ((0, 0), (1, 0)), constant_values=1), axis=1)
         return out[:, :-1]
 
     def use(self, k: int, i: int, reuse: float) -> None:
-        """The i-th of apex k is an expression's."""
+        """Mark the i-th boundary of apex k as used by an accepted expression."""
         self._unused[self._index[k, i]] = 0
         self._evidence[self._index[k, i]] *= reuse
 
 
 _Found = tuple[int, int, int, float]
-#: Apexes, and expressions, that are looked at together: bounds the memory.
+#: Apexes, and expressions, that are processed together: bounds the memory.
 _TOGETHER = 1024
 
 
 def _pieces(count: int) -> Iterator[Rows]:
-    """The numbers below `count`, `_TOGETHER` of them at a time."""
+    """The integers below `count` in pieces of `_TOGETHER`."""
     for begin in range(0, count, _TOGETHER):
         yield np.arange(begin, min(begin + _TOGETHER, count))
 
 
 def _length(left: Rows, right: Rows) -> Rows:
-    """(K, n) and (K, n) -> (K, n, n) rows from each of one to each of the other, both included."""
+    """(K, n) and (K, n) -> (K, n, n) lengths in rows between all pairs, both ends included."""
     found: Rows = right[:, None, :] - left[:, :, None] + 1
     return found
 
 
 def rate_of(scores: Scores) -> float | None:
-    """Rows per second; None of fewer than two rows, which have no rate."""
+    """Rows per second; None for fewer than two rows."""
     if len(scores) < 2 or scores.times[-1] <= scores.times[0]:
         return None
     return float((len(scores) - 1) / (scores.times[-1] - scores.times[0]))
 
 
 def _steps(action: Signal, window: int) -> tuple[Signal, Signal]:
-    """How much the mean of `window` rows from each row on exceeds that before it, and the mean of
-    those up to it that after it; at least 0, and 0 beyond both ends of the track."""
+    """Steps up and down at each row: the mean of `window` rows from the row on minus that before
+    it, and the mean of those up to the row minus that after it; at least 0, and the track is 0
+    beyond its ends.
+    """
     total = np.concatenate([[0], np.cumsum(np.pad(action, window))])
     mean = (total[window:] - total[:-window]) / window  # of the rows k - window ... k - 1
     n = len(action)
@@ -289,14 +294,14 @@ def _steps(action: Signal, window: int) -> tuple[Signal, Signal]:
 
 
 def _peaks(track: Signal, floor: float) -> Rows:
-    """Rows of the local maxima from `floor` on, the ends of the track included."""
+    """Rows of the local maxima of at least `floor`, the ends of the track included."""
     found, _ = find_peaks(np.concatenate([[-1.0], track, [-1.0]]), height=floor)
     rows: Rows = found - 1
     return rows
 
 
 def _outdone(found: list[_Found], rivals: list[_Found], rivalry: float) -> BoolArray:
-    """Which of `found` lie with IoU above .5 where a rival has a score so much better."""
+    """Which of `found` have an IoU above .5 with a rival of much better score."""
     if not (found and rivals):
         return np.zeros(len(found), np.bool_)
     c, _, d, other = np.array(rivals).T
@@ -305,7 +310,7 @@ def _outdone(found: list[_Found], rivals: list[_Found], rivalry: float) -> BoolA
     order = np.argsort(mine[:, 0], kind="stable")
     for piece in _pieces(len(found)):
         a, _, b, score = mine[order[piece]].T[:, :, None]
-        near = (c <= b.max()) & (d >= a.min())  # of a film of hours, few of the rivals
+        near = (c <= b.max()) & (d >= a.min())  # in hours of film, few rivals remain
         shared = (np.minimum(b, d[near]) - np.maximum(a, c[near]) + 1).clip(0)
         same_place = shared > 0.5 * (b - a + d[near] - c[near] + 2 - shared)
         outdone[order[piece]] = (same_place & (score < rivalry * other[near])).any(axis=1)
@@ -313,7 +318,7 @@ def _outdone(found: list[_Found], rivals: list[_Found], rivalry: float) -> BoolA
 
 
 def _bridged(usable: BoolArray, gap: int) -> BoolArray:
-    """With gaps of at most `gap` rows between usable ones filled."""
+    """`usable` with gaps of at most `gap` rows filled."""
     out: BoolArray = usable.copy()
     for begin, end in runs(~usable):
         if begin > 0 and end < len(usable) and end - begin <= gap:
@@ -337,10 +342,10 @@ def ten_tracks(scores: Scores) -> FloatArray:
 
 
 def expression_at(
-    scores: Scores, kind: Kind, onset: int, apex: int, offset: int, score: float
+    seen: Scores | Features, kind: Kind, onset: int, apex: int, offset: int, score: float
 ) -> Expression:
-    """An expression from the rows of `scores` that it begins, peaks and ends at."""
-    frames, times = scores.frames, scores.times
+    """An expression from the rows of `seen` that it begins, peaks and ends at."""
+    frames, times = seen.frames, seen.times
     return Expression(
         kind=kind,
         onset=int(frames[onset]),
@@ -354,11 +359,11 @@ def expression_at(
 
 
 def in_order(found: Iterable[Expression]) -> tuple[Expression, ...]:
-    """By onset, as every decoder gives them."""
+    """Sorted by onset, as every decoder returns them."""
     return tuple(sorted(found, key=lambda e: (e.onset, e.offset, e.kind, -e.score)))
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     _NOW = "aumer.spotting.auwgcn.decoder"
     __getattr__ = moved(
         __name__,

@@ -1,4 +1,4 @@
-"""What every spotter takes and gives."""
+"""The interface of spotters."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from aumer.types import Expression, Features, Scores
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Seconds after which what is said of an expression is taken to stay, where a spotter does not say.
+#: Default of `settles_s`: seconds after which a reported expression no longer changes.
 SETTLES_S = 10.0
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-#: What a spotter gives: scores on the features' time axis, and expressions.
+#: A spotter's output: scores on the features' time axis, and expressions.
 Spotted = tuple[Scores, tuple[Expression, ...]]
 
 
 class SpotterModel(ABC):
-    """One way to spot. The same features give the same numbers.
+    """Base class of spotters. The same features must give the same numbers.
 
-    A spotter of your own derives from this class, defines `name` and the call, and overrides what
-    else it can do; it is registered as a class (``@aumer.register("spotter", "mine")``) or handed
-    over as an object. `aumer.testing.SpotterSuite` checks that it keeps this contract. A function
-    or an object that has the call alone will do as well.
+    A spotter of your own derives from this class, defines `name` and the call, and overrides the
+    optional methods that it supports; it is registered as a class (``@aumer.register("spotter",
+    "mine")``) or passed as an object. `aumer.testing.SpotterSuite` checks this contract. A plain
+    function, or an object that only has the call, works as well.
 
     Attributes:
-        name: as results state it.
-        uses_graph: whether `from_settings` can be given a graph.
-        notes: what a reader of its results should know, such as that it was trained otherwise than
-            it is used.
+        name: stands in results.
+        uses_graph: whether `from_settings` accepts a graph.
+        notes: notes for its results, such as that it is used under other conditions than in
+            training.
 
     Example:
         >>> class Nothing(SpotterModel):
@@ -64,43 +64,44 @@ class SpotterModel(ABC):
         """Scores on the time axis of the features, and the expressions in order of onset.
 
         Raises:
-            UsageError: features that it cannot read.
+            UsageError: it cannot read the features.
         """
 
     # -- optional ----------------------------------------------------------------------------------
 
     @classmethod
     def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> Self:
-        """As a name makes it, from all settings in force; by default without any.
+        """Make the spotter from all settings in force, when it is chosen by name; by default the
+        constructor is called without arguments.
 
         Args:
-            graph: in place of its own; given only where it says `uses_graph`.
+            graph: replaces its own; given only if `uses_graph` is True.
 
         Raises:
-            UsageError: settings that it cannot work with.
+            UsageError: it cannot work with the settings.
         """
         del settings, graph
         return cls()
 
     def check(self, settings: Settings) -> None:
-        """Refuse, before a video is analyzed, settings whose features it cannot read.
+        """Refuse settings whose features it cannot read, before a video is analyzed.
 
         Raises:
-            UsageError: it cannot.
+            UsageError: it cannot read them.
         """
         del settings
 
     def to(self, device: str) -> bool:
-        """Run there from now on.
+        """Run on this device from now on.
 
         Args:
-            device: as torch names it, or "auto": where it runs best.
+            device: a torch device, or "auto": the fastest one.
 
         Returns:
-            False for one that runs on the CPU alone, whatever is asked.
+            False if it supports only the CPU.
 
         Raises:
-            UsageError: it could run there, and there is no such device here.
+            UsageError: it supports the device, but there is none here.
         """
         del device
         return False
@@ -112,56 +113,58 @@ class SpotterModel(ABC):
 
     @property
     def rules(self) -> RuleSettings | None:
-        """The constants that a result's limit and peaks are told by; None for the settings'."""
+        """The constants for a result's limit and peaks; None for those of the settings."""
         return None
 
     @property
     def sensitivity(self) -> str | None:
-        """What its threshold was set by; None where it has no such dial."""
+        """The sensitivity in force; None if it has no such option."""
         return None
 
     @property
     def false_alarms(self) -> tuple[float, float, float] | None:
-        """False alarms a minute of rest: the fewest that can be asked for, what was measured at the
-        sensitivity in force, and the most; None where nobody measured any."""
+        """False alarms per minute of rest: the least that can be requested, the number measured at
+        the sensitivity in force, and the most; None if not measured.
+        """
         return None
 
     @property
     def threshold(self) -> float | None:
-        """The least score, in [0, 1], of an expression that it gives; None where there is none."""
+        """The least score, in [0, 1], of its expressions; None if it has no threshold."""
         return None
 
     @property
     def settles_s(self) -> float:
-        """Seconds from the offset of an expression on after which more of the video changes nothing
-        that is said of it, in rare cases apart: what a live run waits for (`aumer.live`)."""
+        """Seconds after the offset of an expression from which on more video does not change it,
+        except in rare cases. A live run waits this long (`aumer.live`).
+        """
         return SETTLES_S
 
     @property
     def digests(self) -> Mapping[str, str]:
-        """What its expressions depend on besides the features, by name."""
+        """Digests, by name, of everything that its expressions depend on besides the features."""
         return {}
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the file it was loaded from says of it."""
+        """The card of the file that it was loaded from."""
         return _NOTHING
 
 
 def resolve(
     model: Any, settings: Settings, *, graph: AUGraph | None = None, device: str = "auto"
 ) -> SpotterModel:
-    """The spotter of a name, made for these settings, or an object as it is.
+    """The spotter of that name, made for these settings; an object is returned as it is.
 
     Args:
-        model: a name, a class of `SpotterModel`, an object of one, or a function or an object that
-            has its call alone.
-        graph: for one that uses a graph.
-        device: for the ``from_settings`` of a class that does not derive from `SpotterModel` and
-            takes it; others are told by `SpotterModel.to`.
+        model: a name, a class of `SpotterModel`, an object of one, or a function or object that
+            only has its call.
+        graph: for a spotter that uses one.
+        device: passed to the ``from_settings`` of a class that does not derive from `SpotterModel`
+            and accepts it; others are moved by `SpotterModel.to`.
 
     Raises:
-        UsageError: none is called so, it is no spotter, or it uses no graph; or as its
+        UsageError: unknown name, not a spotter, or a graph for a spotter without one; or as its
             `from_settings`.
     """
     part: Any = registry.resolve("spotter", model)
@@ -171,7 +174,7 @@ def resolve(
             raise _unfit(part, f"it does not define {', '.join(lacking)}")
         _require_graph(part, graph, takes=part.uses_graph)
         return part.from_settings(settings, **({"graph": graph} if part.uses_graph else {}))
-    # An object is used as it is, with what it was made with.
+    # An object is used as it is, with its own settings.
     make: Any = None
     taken: tuple[str, ...] = ()
     made = not isinstance(part, (type, ModuleType))
@@ -191,10 +194,10 @@ def resolve(
 
 
 def spotted(model: SpotterModel, features: Features) -> Spotted:
-    """What a spotter says, looked at, as it may be code that aumer has not seen.
+    """The output of a spotter, validated, since it may be a user's code.
 
     Raises:
-        UsageError: it gives something else; or as it does.
+        UsageError: the output is invalid; or as the spotter raises it.
     """
     found: Any = model(features)
     good = isinstance(found, (tuple, list)) and len(found) == 2 and isinstance(found[0], Scores)
@@ -216,7 +219,9 @@ def spotted(model: SpotterModel, features: Features) -> Spotted:
 
 
 def code_of(model: SpotterModel) -> Any:
-    """Whose code a spotter runs: the part that `resolve` was given, where that is another's."""
+    """The object whose code a spotter runs: the part that `resolve` wrapped, or the spotter
+    itself.
+    """
     return model._part if isinstance(model, _Given) else model
 
 
@@ -239,10 +244,11 @@ def _unfit(part: Any, why: str) -> UsageError:
 
 
 class _Given(SpotterModel):
-    """A function, or an object that has what a `SpotterModel` has without deriving from it.
+    """Adapter of a function, or of an object that has members of `SpotterModel` without deriving
+    from it.
 
     Args:
-        placed: it was told its device when it was made.
+        placed: the device was passed when the object was made.
     """
 
     def __init__(self, part: Any, *, placed: bool) -> None:
@@ -267,7 +273,7 @@ class _Given(SpotterModel):
 
     @property
     def rules(self) -> RuleSettings | None:
-        # Something else may be called so.
+        # The object may use this name for something else.
         own = self._part.rules if "rules" in self._offers else None
         return own if isinstance(own, RuleSettings) else None
 

@@ -1,16 +1,17 @@
-"""How sure it is that a proposed interval is an expression: one score for whoever proposes.
+"""The judge: the probability that a proposed interval is an expression, for proposals of any
+spotter.
 
-The rules know where a movement begins and ends, but take whatever moves and returns for an
-expression; a network knows what blinks, swallows and turns look like, and is less sure of where.
-Each by itself is right or wrong for reasons that the other one sees. So both propose generously,
-and a logistic model reads of each proposal what both say of it, how far it stands out of this
-face's noise, whether it returns to where it began, and whether there is rest around it.
+The rules locate the begin and end of a movement well, but take every movement that returns for an
+expression; a network distinguishes blinks, swallowing and head turns, but locates less well. Each
+makes errors that the other can detect. So both propose more than they would spot alone, and a
+logistic model scores each proposal by the scores of both, its height above the noise of this face,
+whether it returns to where it began, and whether there is rest around it.
 
 It was fitted on simulated faces that move unlike those the network was trained on
-(``benchmarks/studies/judging.py``): there a network errs more than on those, so that its word is
-not overrated; how often it errs on real faces nobody knows. Its score is the probability that the
-proposal overlaps an expression by half or more (IoU), as fitted there; on real faces it was not
-checked.
+(``benchmarks/studies/judging.py``): there the network makes more errors than on its training faces,
+so that its scores are not overrated; its error rate on real faces is unknown. The judge's score is
+the probability that the proposal overlaps an expression with an IoU of at least .5, as fitted
+there; it was not checked on real faces.
 """
 
 from __future__ import annotations
@@ -34,29 +35,29 @@ from aumer.types import KINDS, BoolArray, Expression, Features, Scores
 from aumer.weights import require_finite
 
 FORMAT = "aumer-judge-2"
-#: The judge that ships, of the proposals of the rules and of the network that ship.
+#: The judge that ships, for proposals of the shipped rules and network.
 SHIPPED = Path(__file__).parent / "weights" / "judge.json"
 
-#: What is read of a proposal. "action", "onset" and "offset" are a network's scores for either kind
-#: (in its middle half, and where it begins and ends), "around" those of action beside it;
-#: "agreement" is the IoU with what the other spotter proposes, "other" that one's score; "returns"
-#: is how much of their way all movements have come back at its end; "unrest" how far the largest
-#: one goes on the quieter side of it. "cut": nothing is seen before it or after it, for the video
-#: begins or ends there, or the face is lost; whether it returns is not known then, and "returns" is
-#: 0. Scores are as log odds.
+#: Inputs of the model for each proposal. "action", "onset" and "offset" are a network's scores for
+#: either kind (in the middle half, and at begin and end), "around" those of action beside it;
+#: "agreement" is the IoU with the other spotter's proposal, "other" that proposal's score;
+#: "returns" is the share of their way that all movements have come back at its end; "unrest" is the
+#: extent of the largest movement on its quieter side. "cut": nothing is measured before or after
+#: it, since the video begins or ends there or the face is lost; then "returns" is unknown and 0.
+#: Scores are log odds.
 READS = (
     "by_rules", "action", "around", "onset", "offset", "agreement", "other", "rules", "network",
     "peak", "duration", "duration_squared", "returns", "unrest", "cut",
 )  # fmt: skip
 
-#: Units of noise below which a network's proposal is none: what the rules propose from. In a video
-#: without noise a network sees the thousandth part of an expression.
+#: Least height of a network's proposal in units of noise, equal to that of the rules' proposals. In
+#: a video without noise a network detects a thousandth of an expression.
 _LEAST_PEAK = 2.0
-#: Scores are held this far from 0 and 1 before odds are taken of them.
+#: Scores are clipped to this distance from 0 and 1 before log odds are taken.
 _LEAST = 1e-3
-#: Rows by which a boundary may be off where its evidence is read.
+#: Evidence of a boundary is read within this many rows.
 _NEAR = 3
-#: Two proposals are of one expression beyond this IoU, or, of one kind, where they share more than
+#: Two proposals count as one expression above this IoU, or, if of one kind, if they share more than
 #: this part of the shorter one.
 _SAME_IOU, _SAME_PART = 0.2, 0.5
 
@@ -66,11 +67,11 @@ class Judge:
     """A logistic model of `READS`.
 
     Attributes:
-        weights: by name, for what is read as it is.
-        bias: log odds where all of it is 0.
+        weights: weights by name of input, for unscaled inputs.
+        bias: log odds if all inputs are 0.
         network: digest of the weights of the network that it was fitted with.
-        named: thresholds by the name of a sensitivity.
-        false_alarms: (threshold, false alarms a minute of rest), thresholds ascending.
+        named: thresholds by name of the sensitivity.
+        false_alarms: pairs (threshold, false alarms per minute of rest), thresholds ascending.
         card: how it was made.
     """
 
@@ -83,7 +84,7 @@ class Judge:
 
     @classmethod
     def load(cls, path: Path = SHIPPED) -> Judge:
-        """Raises WeightsError: no file of a judge, or one with NaN or infinity in it."""
+        """Raises WeightsError: not a file of a judge, or with NaN or infinity in it."""
         about = read_json(path, "a judge of proposals", WeightsError)
         with foreign(path, "a judge of proposals", WeightsError):
             made = cls(
@@ -108,7 +109,7 @@ class Judge:
         return made
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them; what `load` reads."""
+        """Plain values for JSON, which `load` reads."""
         return {
             "format": FORMAT,
             "network": self.network,
@@ -121,16 +122,16 @@ class Judge:
 
     @property
     def digest(self) -> str:
-        """Of what its scores depend on."""
+        """Digest of everything that its scores depend on."""
         return digest({"weights": dict(self.weights), "bias": self.bias})
 
     def threshold(self, sensitivity: str) -> float:
-        """The least probability at a sensitivity: a name, or false alarms a minute of rest.
+        """The least probability at a sensitivity: a name, or false alarms per minute of rest.
 
-        Numbers between those measured are interpolated, log odds against log number.
+        Between measured numbers it is interpolated, log odds against log number.
 
         Raises:
-            ConfigError: a number beyond what was measured; the message says the range.
+            ConfigError: a number outside the measured range, which the message names.
         """
         if sensitivity in self.named:
             return self.named[sensitivity]
@@ -147,13 +148,12 @@ class Judge:
         return float(1 / (1 + np.exp(-odds)))
 
     def alarms(self, threshold: float) -> float:
-        """False alarms a minute of rest that were measured at a threshold: the way back of
-        `threshold`."""
+        """False alarms per minute of rest measured at a threshold: the inverse of `threshold`."""
         thresholds, rates = np.array(self.false_alarms).T
         return float(np.exp(np.interp(_odds(threshold), _odds(thresholds), np.log(rates))))
 
     def probabilities(self, read: npt.NDArray[np.floating[Any]]) -> Signal:
-        """(N, `READS`) as `described` reads it -> (N,) in (0, 1)."""
+        """Inputs (N, `READS`) from `described` -> (N,) in (0, 1)."""
         odds = read @ np.array([self.weights[name] for name in READS]) + self.bias
         found: Signal = 1 / (1 + np.exp(-odds))
         return found
@@ -172,14 +172,14 @@ def described(
     by_network: Sequence[Expression],
     settings: RuleSettings,
 ) -> tuple[tuple[Expression, ...], Signal]:
-    """The rules' proposals, then a network's that stand out at all, with peaks in units of
-    `settings`; and what is read of each (N, `READS`).
+    """The rules' proposals, then the network's that are higher than the noise, with peaks in units
+    of `settings`; and the inputs of each (N, `READS`).
 
     Args:
         scores: the ten tracks of a network, row by row of the features.
-        settings: whose noise movements are told in.
+        settings: constants that define the units of noise.
     """
-    # The rules' own peaks are in units of what they propose from.
+    # The peaks of the rules are in units of their proposing settings.
     unmeasured = [replace(e, peak=None) for e in (*by_rules, *by_network)]
     with_heights = with_peaks(unmeasured, features, settings)
     by_rules = with_heights[: len(by_rules)]
@@ -219,7 +219,7 @@ _SHAPED = ("returns", "unrest", "cut")
 def _read(
     e: Expression, by_rules: bool, first: int, last: int, rate: float, tracks: Mapping[str, Signal]
 ) -> list[float]:
-    """`_SEEN` of a proposal from row `first` to `last`."""
+    """The inputs `_SEEN` of a proposal from row `first` to `last`."""
     length = last - first
     action, side = tracks["action"], max(_NEAR, length // 2)
     middle = action[first + length // 4 : last - length // 4 + 1]
@@ -245,13 +245,13 @@ def _read(
 
 
 def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[list[float]]:
-    """`_AGREED` of each of a spotter's proposals, among the other spotter's."""
+    """The inputs `_AGREED` of each of a spotter's proposals, compared with the other spotter's."""
     if not others:
         return [[0.0, 0.0] for _ in own]
     onset, offset, score = np.array([(o.onset, o.offset, o.score) for o in others]).T
     found = []
     for e in own:
-        # All at once: an hour has thousands of proposals.
+        # Vectorized: an hour has thousands of proposals.
         shared = np.minimum(offset, e.offset) - np.maximum(onset, e.onset) + 1
         iou = np.maximum(shared, 0) / (len(e.interval) + offset - onset + 1 - np.maximum(shared, 0))
         best = int(np.lexsort((score, iou))[-1])
@@ -260,7 +260,9 @@ def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[lis
 
 
 def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) -> list[float]:
-    """`_SHAPED` of a proposal: (M, N) displacements in units of noise for every run, in order."""
+    """The inputs `_SHAPED` of a proposal; `movements` are (M, N) displacements in units of noise
+    for every run, in order.
+    """
     run = bisect_right(movements, first, key=lambda movement: movement[0]) - 1
     for begin, end, paths in movements[max(0, run) : run + 1]:
         if not begin <= first < end:
@@ -284,7 +286,7 @@ def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) 
 
 
 def _in_units(movements: list[Followed]) -> Signal:
-    """(M, N) displacements in units of noise; the list is emptied, as it goes."""
+    """(M, N) displacements in units of noise; the list is emptied to free memory."""
     found = np.empty((len(movements), len(movements[0].smooth)))
     for row in found:
         movement = movements.pop(0)
@@ -300,10 +302,10 @@ def _odds(score: Any) -> Any:
 def chosen(
     proposals: Sequence[Expression], probabilities: Signal, threshold: float
 ) -> tuple[Expression, ...]:
-    """The likeliest proposals that are not of one expression, in order of onset.
+    """The most probable proposals of different expressions, in order of onset.
 
-    Their scores are the probabilities. What lies in another one stays where it is of another kind
-    and much shorter: a micro-expression inside a macro-expression.
+    Their scores are the probabilities. A proposal inside another one is kept if it is of another
+    kind and much shorter: a micro-expression inside a macro-expression.
     """
     kept: list[Expression] = []
     spans = np.array([(e.onset, e.offset, e.onset_s, e.offset_s) for e in proposals])
@@ -317,7 +319,9 @@ def chosen(
 
 
 def _same(one: Signal, is_macro: np.bool_, spans: Signal, macro: BoolArray) -> BoolArray:
-    """(N,) which of the spans (N, 4; in frames, in seconds) are of one expression with this one."""
+    """(N,) which of the spans (N, 4; in frames, in seconds) belong to the same expression as this
+    one.
+    """
     shared = np.minimum(spans[:, 1], one[1]) - np.maximum(spans[:, 0], one[0]) + 1
     shared = np.maximum(shared, 0)
     lengths = spans[:, 1] - spans[:, 0] + 1

@@ -1,10 +1,10 @@
 """Layers of the spotting network: the graph over ROIs, and motion at several time scales.
 
 A graph layer is a module with ``forward(x, adjacency)``: x (N, R, C) holds N graphs of R nodes,
-adjacency (R, R) weighs what node i takes from node j at [i, j]; it returns (N, R, `out_channels`).
-Another one is made known by ``@register("graph-layer", "mine")`` on a class or function that is
-called with (in_channels, out_channels, edges, **options), where edges (R, R) bool is True at [i, j]
-if i may take anything from j.
+adjacency (R, R) holds at [i, j] the weight of node j's contribution to node i; it returns (N, R,
+`out_channels`). Register another one by ``@register("graph-layer", "mine")`` on a class or function
+that is called with (in_channels, out_channels, edges, **options), where edges (R, R) bool is True
+at [i, j] if j contributes to i.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from torch import Tensor, nn
 from aumer import registry
 from aumer.errors import ConfigError, UsageError, did_you_mean
 
-#: No learned correction of an edge is larger. Rows of a prior in "l1-rows" sum to 1, so half of
-#: that can drown the prior's weakest edges but not its strongest.
+#: Bound of a learned correction of an edge. Rows of a prior in "l1-rows" sum to 1, so .5 can
+#: outweigh the prior's weakest edges but not its strongest.
 RESIDUAL_BOUND = 0.5
 
-#: Up to so many nodes A ⊗ W is one product; beyond, its zeros cost more than two products.
+#: Up to this many nodes A ⊗ W is one product; beyond, two products are faster.
 _KRONECKER_NODES = 24
 
-#: Nodes of all graphs together that message passing takes at once: edges x channels must fit.
+#: Most nodes of all graphs in one message passing: edges x channels must fit in memory.
 _NODES_AT_ONCE = 65536
 
 
 def exporting() -> bool:
-    """Whether what runs is written down for another program: no branch may hang on numbers."""
+    """Whether the network is being exported; then no branch may depend on values."""
     tracing: bool = torch._C._get_tracing_state() is not None
     return torch.compiler.is_compiling() or tracing
 
 
 class Adjacency(nn.Module):
-    """The matrix that graph layers read: a fixed prior, and where asked a learned correction.
+    """The matrix that graph layers read: a fixed prior, optionally with a learned correction.
 
     A = prior + b tanh(E), E (R, R) learned from 0 and b = `RESIDUAL_BOUND`: training starts from
     the prior, and no edge moves further than b from it.
@@ -48,13 +48,13 @@ class Adjacency(nn.Module):
 
     def __init__(self, prior: Tensor, *, residual: bool = False) -> None:
         super().__init__()
-        # Not saved among the weights: the graph is, with its ROIs and digest.
+        # Not stored among the weights: the file holds the graph, with its ROIs and digest.
         self.register_buffer("prior", prior, persistent=False)
         self.residual = nn.Parameter(torch.zeros_like(prior)) if residual else None
 
     @property
     def edges(self) -> Tensor:
-        """(R, R) bool: where the matrix is or may become other than 0."""
+        """(R, R) bool: where the matrix is or may become nonzero."""
         return (
             torch.ones_like(self.prior, dtype=torch.bool)
             if self.residual is not None
@@ -87,7 +87,7 @@ class DenseLayer(nn.Module):
         n, nodes, channels = x.shape
         if nodes > _KRONECKER_NODES:
             return self._in_turn(x, adjacency) + self.bias
-        # Small products one by one are slow, so A and W are one matrix over (node, channel).
+        # Many small products are slow, so A and W are one matrix over (node, channel).
         both = self._at_once(adjacency).reshape(nodes * channels, nodes * self.out_channels)
         flat = torch.addmm(self.bias.repeat(nodes), x.reshape(n, nodes * channels), both)
         return flat.reshape(n, nodes, self.out_channels)
@@ -96,15 +96,15 @@ class DenseLayer(nn.Module):
         return adjacency @ (x @ self.weight)
 
     def _at_once(self, adjacency: Tensor) -> Tensor:
-        """What channel c of node j gives channel o of node i, at [j, c, i, o]."""
+        """Weights from channel c of node j to channel o of node i, at [j, c, i, o]."""
         return torch.einsum("ij,co->jcio", adjacency, self.weight)
 
 
 class DenseSelfLayer(DenseLayer):
-    """X W0 + A X W + b: every node keeps itself, whatever it takes from others.
+    """X W0 + A X W + b: every node also sees its own input.
 
-    `DenseLayer` sees a node only as the graph mixes it: a prior that mixes much must be unlearned.
-    The layer is Morris et al.'s (2019), torch-geometric's GraphConv, on a small graph.
+    `DenseLayer` sees a node only through the graph, so that a strongly mixing prior must be
+    unlearned. This layer is Morris et al.'s (2019), torch-geometric's GraphConv, on a small graph.
 
     Shapes:
         own (in_channels, out_channels) is W0; the rest is as in `DenseLayer`.
@@ -125,23 +125,25 @@ class DenseSelfLayer(DenseLayer):
 
 
 def _arguments(call: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """What a layer of torch-geometric takes: these classes keep no contract but their signature."""
+    """The arguments of a layer of torch-geometric: its classes have no interface other than their
+    signature.
+    """
     return inspect.signature(call).parameters
 
 
 class PyGLayer(nn.Module):
     """Any message-passing layer of torch-geometric, by class name.
 
-    It sees our edges and, where it takes weights (`edge_weight`, or one number per edge in
-    `edge_attr`), our weights. The graph is normalized and given self-loops by `AUGraph`, so the
-    layer's own normalization and self-loops are off unless `options` ask for them.
+    It gets aumer's edges and, if it accepts weights (`edge_weight`, or one number per edge in
+    `edge_attr`), their weights. The graph is normalized and given self-loops by `AUGraph`, so the
+    layer's own normalization and self-loops are off unless `options` enable them.
 
     Args:
         options: further arguments of its constructor.
         edges: (R, R) bool, True at [i, j] where j sends to i.
 
     Raises:
-        UsageError: no such layer, or it cannot be made from these arguments.
+        UsageError: no such layer, or these arguments do not fit it.
     """
 
     edge_index: Tensor
@@ -154,7 +156,7 @@ class PyGLayer(nn.Module):
         known = _arguments(layer)
         ours: dict[str, Any] = {}
         if "normalize" in known and known["normalize"].default is True:
-            ours["normalize"] = False  # where the default is False it means unit vectors
+            ours["normalize"] = False  # if the default is False it means unit vectors
         ours |= {k: v for k, v in {"add_self_loops": False, "edge_dim": 1}.items() if k in known}
         try:
             self.layer = layer(in_channels, out_channels, **ours | options)
@@ -188,7 +190,7 @@ class PyGLayer(nn.Module):
         )
 
     def _union(self, x: Tensor, weights: Tensor) -> Tensor:
-        """All graphs as one that falls apart into them."""
+        """All graphs as one disconnected graph."""
         n, nodes, channels = x.shape
         first = torch.arange(n, device=x.device).repeat_interleave(self.edge_index.shape[1]) * nodes
         y = self._run(
@@ -204,12 +206,12 @@ class PyGLayer(nn.Module):
         return cast(Tensor, self.layer(x, edge_index))
 
     def _probe(self, in_channels: int, nodes: int) -> tuple[bool, int]:
-        """Whether it takes many graphs of one shape at once, and the channels it gives.
+        """Whether the layer accepts a batch of graphs of one shape, and its output channels.
 
-        Some of these layers do (those that work along the next to last axis), and then it is many
-        times faster; no attribute says which, so it is tried.
+        Layers that work along the next to last axis do, which is many times faster; no attribute
+        says so, hence the trial.
         """
-        # A generator of its own: what is drawn here must not move the caller's random numbers.
+        # A separate generator, so that the caller's random numbers are unchanged.
         x = torch.rand(3, nodes, in_channels, generator=torch.Generator().manual_seed(0))
         weights = torch.ones(self.edge_index.shape[1])
         training = self.layer.training
@@ -226,10 +228,10 @@ class PyGLayer(nn.Module):
 
 
 def require_layer(name: str) -> None:
-    """Complain of a name that no graph layer has.
+    """Raise an error for an unknown graph layer.
 
     Raises:
-        UsageError: neither a registered one nor one of torch-geometric's is called that.
+        UsageError: neither a registered layer nor one of torch-geometric has this name.
     """
     known = registry.names("graph-layer")
     if name in known:
@@ -245,11 +247,11 @@ def require_layer(name: str) -> None:
 def graph_layer(
     name: str, in_channels: int, out_channels: int, adjacency: Adjacency, **options: Any
 ) -> nn.Module:
-    """The graph layer called `name`: registered (ours are), else torch-geometric's.
+    """The graph layer of that name: a registered one (aumer's are), else torch-geometric's.
 
     Raises:
-        UsageError: there is none of that name, or its options are not right.
-        ConfigError: `adjacency` learns its edges and the layer takes no weights.
+        UsageError: unknown name or invalid options.
+        ConfigError: `adjacency` learns its edges, but the layer accepts no weights.
     """
     edges = adjacency.edges
     known = registry.names("graph-layer")
@@ -274,9 +276,9 @@ def graph_layer(
 def multi_scale_motion(x: Tensor, rows: Sequence[int]) -> Tensor:
     """Motion from row to row, and for each k in `rows` over the last and over the next k rows.
 
-    A row's reference thus moves with it, and slow motion adds up: over k rows noise grows by
-    sqrt(k), a steady movement by k. Sums are divided by sqrt(k), so noise has one size everywhere.
-    Rows outside count as no motion, as invalid rows do if they are 0.
+    So the reference of a row moves with it, and slow motion adds up: over k rows noise grows by
+    sqrt(k), a steady movement by k. Sums are divided by sqrt(k), so that noise has the same size at
+    all scales. Rows outside the video count as 0, like invalid rows.
 
     Shapes:
         x (B, T, R, 2); returns (B, T, R, 2 + 4 len(rows)).
@@ -284,7 +286,7 @@ def multi_scale_motion(x: Tensor, rows: Sequence[int]) -> Tensor:
     if not rows:
         return x
     t = x.shape[1]
-    # In double precision, or an hour's sum would move the last digits of every row.
+    # In double precision: the sum over an hour would otherwise change the last digits of every row.
     path = torch.nn.functional.pad(x.double().cumsum(1), (0, 0, 0, 0, 1, 0))  # before row 0..T
     at = torch.arange(t, device=x.device)
     channels = [x]
@@ -296,7 +298,7 @@ def multi_scale_motion(x: Tensor, rows: Sequence[int]) -> Tensor:
 
 
 def _pyg_layers() -> dict[str, type[nn.Module]]:
-    import torch_geometric.nn as pyg  # takes seconds
+    import torch_geometric.nn as pyg  # slow import: seconds
 
     def is_layer(part: object) -> bool:
         return inspect.isclass(part) and issubclass(part, pyg.MessagePassing)

@@ -1,4 +1,4 @@
-"""What a spotting network is trained by.
+"""The loss for spotting networks.
 
 Logits and targets are (B, T, 10) in the order of `CHANNELS`.
 """
@@ -23,15 +23,15 @@ _LEAST = 1e-30
 
 @dataclass(frozen=True)
 class LossSettings:
-    """How our loss is weighed.
+    """Weights of aumer's loss.
 
     Attributes:
         apex, boundary, action: weight of each term.
         micro, macro: weight of each kind.
-        positive_share: part of a binary term's or a class's weight that its positives have together
-            at most, however rare they are.
-        max_boost: how often a positive row counts at most as much as a negative one.
-        gamma: focusing; rows that are right already count (distance to target) ** gamma.
+        positive_share: upper limit of the positives' share of the total weight of a binary term or
+            class.
+        max_boost: upper limit of the weight of a positive row relative to a negative one.
+        gamma: focusing parameter: rows are weighted by (distance to target) ** gamma.
     """
 
     apex: float = 1.0
@@ -62,15 +62,15 @@ def spot_loss(
     *,
     across: Callable[[Tensor], Tensor] = lambda share: share,
 ) -> dict[str, Tensor]:
-    """Our loss: scalars micro_apex ... macro_boundary, and "total"; 0 where no row counts.
+    """aumer's loss: scalars micro_apex ...
 
-    A cross-entropy toward soft targets, focused on what is wrong, over the rows with `weight`
-    (B, T) above 0; logits there must be finite, elsewhere they may be anything. Positives are
-    weighed up to a share of the whole (`LossSettings`), counted over the batch.
+    macro_boundary, and "total"; 0 if no row counts. A focal cross-entropy toward soft targets, over
+    the rows with `weight` (B, T) above 0; logits there must be finite, elsewhere they are ignored.
+    Positives are weighted up to a share of the total (`LossSettings`), counted over the batch.
 
     Args:
-        across: of a sum over these rows, that over the whole batch, where these are a share of it:
-            the losses of all shares then add up to the batch's.
+        across: turns a sum over these rows into the sum over the whole batch, if these are a share
+            of it: the losses of all shares then add up to that of the batch.
 
     Raises:
         UsageError: shapes that do not fit together.
@@ -90,7 +90,7 @@ def spot_loss(
                 y, log_p = targets[..., columns], logits[..., columns].log_softmax(-1)
                 positive = 1 - y[..., 2]
             else:
-                # A sigmoid as two classes: the same formula serves, and it is stable.
+                # A sigmoid as a soft-max of two classes: one formula, numerically stable.
                 x, positive = logits[..., column(kind, part)], targets[..., column(kind, part)]
                 y = torch.stack([positive, 1 - positive], -1)
                 log_p = torch.stack([F.logsigmoid(x), F.logsigmoid(-x)], -1)
@@ -117,7 +117,7 @@ def _balanced(
     share = settings.positive_share
     boost = (share / (1 - share) * rest / mass.clamp(min=1e-6)).clamp(1, settings.max_boost)
     balance = weight * (1 + (boost - 1) * positive)
-    whole = across(balance.sum()).clamp(min=_LEAST)  # of no row at all the loss is 0
+    whole = across(balance.sum()).clamp(min=_LEAST)  # without any row the loss is 0
     return (balance * wrong**settings.gamma * divergence).sum() / whole
 
 

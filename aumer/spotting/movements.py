@@ -1,4 +1,6 @@
-"""Named movements of brows and mouth: the sums of ROIs' displacements that the rules follow."""
+"""Named movements of brows and mouth: weighted sums of ROIs' displacements, which the rules
+analyze.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ class Movement:
     Attributes:
         region: "brow" or "mouth".
         weights: (wx, wy) per ROI name; the movement is the weighted sum of displacements.
-        back: how much the opposite direction counts, in (0, 1]. Both happen (a brow is lowered by
-            AU4), but between two raises the way back looks like a lowering.
+        back: weight of the opposite direction, in (0, 1]. Both occur (AU4 lowers a brow), but
+            between two raises the return looks like a lowering.
     """
 
     region: str
@@ -46,9 +48,9 @@ MOVEMENTS: dict[str, Movement] = {
     "brow_knit": Movement(  # AU4
         "brow", {"brow_r_mid_inner": (0.5, 0.0), "brow_l_mid_inner": (-0.5, 0.0)}, 0.5
     ),
-    # What both sides do together is told from less noise than one side's.
+    # Movements of both sides together have less noise than those of one side.
     "brow_raise": Movement("brow", dict.fromkeys(_BROWS, (0.0, -1 / 6)), 0.7),  # AU1+2
-    "brow_lower": Movement(  # AU4, as the simulator's anatomy has it and CASME II's clips show it
+    "brow_lower": Movement(  # AU4, as in the simulator's anatomy and in CASME II's clips
         "brow",
         {
             "brow_r_mid": (0.09, 0.17),
@@ -74,12 +76,12 @@ def _missing(rois: tuple[str, ...]) -> set[str]:
 
 
 def readable(rois: tuple[str, ...]) -> bool:
-    """Whether all ROIs are there that the movements are made of."""
+    """Whether all ROIs of the movements are available."""
     return not _missing(rois)
 
 
 def columns(rois: tuple[str, ...]) -> dict[str, Signal]:
-    """Per movement the (2 R,) weights w with which flattened features @ w is the movement.
+    """For each movement the (2 R,) weights w such that flattened features @ w is the movement.
 
     Raises:
         UsageError: an ROI that the movements are made of is missing.

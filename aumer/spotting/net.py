@@ -1,8 +1,8 @@
-"""A spotting network, whatever its architecture: what it gives, and how it is kept in a file.
+"""Base class of spotting networks: their output, and their files.
 
-A new one is a subclass of `SpottingNetwork` and of `aumer.spotting.parts.Architecture`; the
-latter is registered, and made by whoever trains or loads a network. `aumer.spotting.spotnet` is
-one such.
+A new architecture is a subclass of `SpottingNetwork` and one of
+`aumer.spotting.parts.Architecture`; the latter is registered, and creates the network when it is
+trained or loaded. `aumer.spotting.spotnet` is an example.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _FORMAT = weights.ArrayFormat(
 class SpottingNetwork(nn.Module, ABC):
     """Scores of onset, offset, apex and action for each kind, at every row of a video.
 
-    A subclass makes its layers in ``__init__(config, graph)``, after this one's.
+    A subclass makes its layers in ``__init__(config, graph)``, after calling this one.
 
     Args:
         config: its shape.
-        graph: over the ROIs of the features it will read; None takes the configuration's prior.
+        graph: over the ROIs of the features; None takes the prior of the configuration.
 
     Attributes:
-        card: what the file it was loaded from says of it; empty for a network just made.
+        card: card of the file that it was loaded from; empty for a new network.
 
     Raises:
         UsageError: no such graph.
@@ -76,25 +76,25 @@ class SpottingNetwork(nn.Module, ABC):
     @property
     @abstractmethod
     def half_width(self) -> int:
-        """Rows on either side of a row on which its scores depend."""
+        """The scores of a row depend on this many rows on either side."""
 
     @abstractmethod
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Logits in the order of `CHANNELS`.
 
         Shapes:
-            x (B, T, N, 2) as `Architecture.inputs` makes it, the ROIs and what it has beside them;
-            valid (B, T) bool, None where all rows are; returns (B, T, 10). What stands in invalid
-            rows of x, NaN too, changes nothing (see `normalized`); the logits there mean nothing.
-            In training there may be more columns, for an `Objective` that reads them.
+            x (B, T, N, 2) as `Architecture.inputs` makes it, the ROIs and further nodes; valid (B,
+            T) bool, None if all rows are valid; returns (B, T, 10). The content of invalid rows of
+            x, even NaN, has no effect (see `normalized`); the logits there are meaningless. In
+            training there may be more columns, for an `Objective` that reads them.
         """
 
     @classmethod
     def from_preset(cls, name: str | PathLike[str], graph: AUGraph | None = None) -> Self:
-        """An untrained network of a shipped preset, or of the TOML file at a path.
+        """An untrained network of a shipped preset, or of a TOML file.
 
         Raises:
-            UsageError: as `Architecture.preset`, or the preset is of another class's network.
+            UsageError: as `Architecture.preset`, or the preset is for another class of network.
         """
         net = Architecture.preset(name).network(graph)
         if not isinstance(net, cls):
@@ -108,10 +108,10 @@ class SpottingNetwork(nn.Module, ABC):
     def set_input_statistics(
         self, mean: Sequence[float] | FloatArray, std: Sequence[float] | FloatArray
     ) -> None:
-        """Normalize inputs by (x - mean) / std, each for the x and the y axis.
+        """Normalize inputs by (x - mean) / std, separately for the x and the y axis.
 
         Raises:
-            UsageError: not two finite numbers each, or a deviation that is not above 0.
+            UsageError: not two finite numbers each, or a standard deviation that is not positive.
         """
         both = np.array([mean, std], dtype=np.float64)
         if both.shape != (2, 2) or not np.isfinite(both).all() or not (both[1] > 0).all():
@@ -123,7 +123,7 @@ class SpottingNetwork(nn.Module, ABC):
         self.input_std.copy_(torch.from_numpy(both[1]))
 
     def normalized(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Inputs by the statistics that were set, 0 in rows that are not valid."""
+        """Inputs normalized by the statistics, 0 in invalid rows."""
         x = (x - self.input_mean) / self.input_std
         return x if valid is None else torch.where(like(valid, x), x, 0.0)
 
@@ -139,13 +139,13 @@ class SpottingNetwork(nn.Module, ABC):
 
         Args:
             features: of the graph's ROIs, at the configuration's rate.
-            chunk_s: compute in chunks of so many seconds with the context they need: faster, as a
-                chunk fits the cache, in bounded memory, and no score moves by more than 1e-6. None
-                takes the whole at once.
-            device: where to compute. The network is moved there.
+            chunk_s: compute in chunks of this many seconds with the context that they need: faster,
+                since a chunk fits the CPU cache, in bounded memory, and no score changes by more
+                than 1e-6. None computes everything at once.
+            device: device to compute on. The network is moved to it.
 
         Raises:
-            UsageError: other ROIs, another rate, or a chunk that is not above 0.
+            UsageError: other ROIs, another rate, or a chunk length that is not positive.
         """
         self._check(features, chunk_s)
         training = self.training
@@ -166,14 +166,14 @@ class SpottingNetwork(nn.Module, ABC):
         return Scores(values, features.times, features.frames, features.valid, CHANNELS)
 
     def portable(self) -> Portable:
-        """The network from inputs to the ten tracks, as other programs take it; see `aumer.export`.
+        """The network from inputs to the ten tracks, for export; see `aumer.export`.
 
         Shapes:
             x (batch, rows, N, 2) float32 as `Architecture.inputs` makes it; valid (batch, rows)
             bool; returns (batch, rows, 10).
         """
         nodes = (*self.graph.rois, *self.config.extra_nodes)
-        # Of its own generator: what is drawn here must not move the caller's random numbers.
+        # A separate generator, so that the caller's random numbers are unchanged.
         generator = torch.Generator().manual_seed(0)
         shape = (2, 2 * self.half_width + 90, len(nodes), 2)
         valid = torch.ones(shape[:2], dtype=torch.bool)
@@ -217,7 +217,7 @@ class SpottingNetwork(nn.Module, ABC):
         """Write weights, configuration, graph and card to one safetensors file.
 
         Args:
-            card: what a user should know, as JSON has it: data, licence, how it was made, figures.
+            card: what a user should know, in JSON values: data, license, how it was made, figures.
 
         Raises:
             UsageError: as for `aumer.files.atomic_write`, or the card is not plain values.
@@ -233,14 +233,15 @@ class SpottingNetwork(nn.Module, ABC):
 
     @classmethod
     def load(cls, path: StrPath, graph: AUGraph | None = None) -> Self:
-        """Read what `save` wrote, in eval mode, on the CPU. No code in the file is run.
+        """Load a file of `save`; in eval mode, on the CPU. No code in the file is run.
 
         Args:
-            graph: another graph over the same ROIs than the one it was trained with; a warning says
-                that scores are then no better than a guess until it is trained again.
+            graph: another graph over the same ROIs than the one in training; a warning says that
+                scores are then meaningless until the network is trained again.
 
         Raises:
-            WeightsError: no such file, not a file of `save`, damaged, or `graph` has other ROIs.
+            WeightsError: the file is missing, not a file of `save`, damaged, or `graph` has other
+                ROIs.
         """
         about, state = _FORMAT.read(path)
         advice = (
@@ -269,7 +270,9 @@ class SpottingNetwork(nn.Module, ABC):
 
 
 class _Tracks(nn.Module):
-    """A network's logits as `aumer.spotting.decode.probabilities` has them."""
+    """A module that gives the probabilities (`aumer.spotting.decode.probabilities`) of a network's
+    logits.
+    """
 
     def __init__(self, net: SpottingNetwork) -> None:
         super().__init__()
@@ -287,12 +290,12 @@ class _Tracks(nn.Module):
 
 
 def parameter_count(module: nn.Module) -> int:
-    """Numbers that training may change."""
+    """Number of trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 def like(valid: Tensor, x: Tensor) -> Tensor:
-    """(B, T) with as many axes as x (B, T, ...)."""
+    """(B, T) expanded to as many axes as x (B, T, ...)."""
     return valid.reshape(*valid.shape, *[1] * (x.ndim - 2))
 
 
@@ -321,7 +324,7 @@ def _compare(graph: AUGraph, trained: AUGraph, path: StrPath) -> None:
         )
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     _NOW = "aumer.spotting.spotnet"
     __getattr__ = moved(
         __name__, dict.fromkeys(("SpotNet", "RowNorm", "TimeConv", "TemporalLayer"), _NOW)

@@ -1,6 +1,6 @@
-"""What a `SpotNet` is made of: a frozen record, read from TOML by a strict loader. No torch.
+"""The configuration of `SpotNet`: a frozen dataclass, read strictly from TOML.
 
-Shipped presets lie in ``configs/spotnet/``; the values live there alone, each beside its reason.
+No torch. Shipped presets lie in ``configs/spotnet/``, each value with its reason.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from aumer.graph import AUGraph
     from aumer.spotting.spotnet import SpotNet
 
-#: Nodes beside the ROIs: how far each eye opens (y), yaw and pitch of the head, and its roll (x).
+#: Nodes besides the ROIs: opening of each eye (y), yaw and pitch of the head, and its roll (x).
 SIGNS = ("eyelid_r", "eyelid_l", "turn", "roll")
-#: Outer-eye distances per row below which a video's typical motion says nothing of its noise
+#: Outer-eye distances per row. Below this a video's median motion is no measure of its noise
 #: (motion stored in 8 bits is mostly zero).
 _STILL = 1e-4
 
 
 @dataclass(frozen=True)
 class NetConfig(Architecture):
-    """The shape of a `SpotNet`. `graph` and `rate` are as in `Architecture`.
+    """The architecture of a `SpotNet`. `graph` and `rate` as in `Architecture`.
 
     Attributes:
-        normalization: of the prior, by a name of `aumer.graph.NORMALIZATIONS`.
+        normalization: of the prior, one of `aumer.graph.NORMALIZATIONS`.
         residual_edges: learn a bounded correction of every edge on top of the prior.
-        layer: the graph layer: "dense", "dense-self" or another name registered as "graph-layer", a
-            message-passing layer of torch-geometric, or "none" for no graph at all.
+        layer: the graph layer: "dense", "dense-self" or another registered "graph-layer", a
+            message-passing layer of torch-geometric, or "none" for no graph.
         layer_options: further arguments of the layer, ``{"heads": 2}``.
         graph_width: channels per ROI after the graph layer.
-        motion_scales_s: beside the motion from row to row, the displacement over the last and over
-            the next so many seconds.
+        motion_scales_s: besides the motion from row to row, the displacement over the last and over
+            the next seconds of these lengths.
         video_scaling: divide a video's motion by its median magnitude.
-        widths, kernels, dilations: of the temporal convolutions, in order; kernels are odd, and
-            count rows, as dilations do.
+        widths, kernels, dilations: of the temporal convolutions, in order; kernels are odd; kernels
+            and dilations are in rows.
         residual: add its input to the output of every convolution that keeps the width.
-        head_kernel, head_dilation: of the convolution that gives the tracks.
+        head_kernel, head_dilation: of the last convolution, which outputs the tracks.
         apex_branch: give the apex tracks a convolution and a head of their own.
         dropout: share of a convolution's outputs dropped in training.
-        signs: whether it also reads what is no expression: the eyelids and the head's turns.
+        signs: whether it also reads the eyelids and the rotation of the head.
 
     Raises:
         ConfigError: a value out of range, or tuples of unequal length.
@@ -106,7 +106,7 @@ class NetConfig(Architecture):
         )
 
     def network(self, graph: AUGraph | None = None) -> SpotNet:
-        """A `SpotNet` with new weights; it loads torch, which settings alone need not."""
+        """A `SpotNet` with new weights. This loads torch."""
         from aumer.spotting.spotnet import SpotNet
 
         return SpotNet(self, graph)
@@ -125,15 +125,15 @@ class NetConfig(Architecture):
 
     @property
     def extra_nodes(self) -> tuple[str, ...]:
-        """`SIGNS` where it reads them."""
+        """`SIGNS`, if it reads them."""
         return SIGNS if self.signs else ()
 
     def inputs(self, features: Features) -> FloatArray:
-        """What the network reads of a whole video: (T, R, 2) float32, invalid rows 0.
+        """The network's input for a whole video: (T, R, 2) float32, invalid rows 0.
 
         Motion in outer-eye distances per row; with `video_scaling`, in units of the video's median
         magnitude over valid rows, ROIs and axes. With `signs` the nodes `SIGNS` follow the ROIs:
-        what changes from row to row, in outer-eye distances and radians; 0 where it is not known.
+        their changes from row to row, in outer-eye distances and radians; 0 if unknown.
         """
         x = eye_motion(features)
         if self.video_scaling and features.valid.any():
@@ -144,7 +144,7 @@ class NetConfig(Architecture):
 
 
 def _signs(features: Features) -> FloatArray:
-    """(T, 4, 2): changes of what `SIGNS` names; the mirror image of each is as an ROI's."""
+    """(T, 4, 2): changes of `SIGNS`, arranged so that mirroring works as for ROIs."""
     known = np.column_stack([features.eyelids, features.head]).astype(np.float64)
     known[~features.valid] = np.nan
     change = np.zeros_like(known)

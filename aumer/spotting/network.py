@@ -27,27 +27,28 @@ from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.parts import TrackDecoder
 from aumer.types import Expression, Features, Scores
 
-#: Seconds of video that a network scores at a time: bounds the memory, changes no score.
+#: Seconds of video that a network scores at a time: bounds the memory, does not change scores.
 CHUNK_S = 600.0
-#: Seconds besides its look-ahead after which what is decoded stays.
+#: Seconds after its look-ahead from which on decoded expressions no longer change.
 _SETTLES_S = 2.0
 
-#: The weights that ship: of the preset "aumer", trained on simulated faces; the card says how.
+#: The shipped weights: preset "aumer", trained on simulated faces; see their card.
 SHIPPED = Path(__file__).parent / "weights" / "network.safetensors"
-#: The command that makes them anew.
+#: The command that trains them again.
 _MADE_BY = "python -m benchmarks.accuracy.spotters --train PATH"
 
-#: Other back ends of one flow, whose results are its own.
+#: Back ends of the same flow with equal results.
 _SAME_FLOW = {"tvl1-opencv": "tvl1", "tvl1-torch": "tvl1"}
 
 _log = logging.getLogger("aumer")
 
 
 def motion_record(motion: MotionSettings) -> dict[str, Any]:
-    """What of the settings makes other features: weights keep it of those they were trained on.
+    """The motion settings that change features; files of weights record them.
 
-    The crop does not, as a network's inputs are in outer-eye distances, nor does another back end
-    of the same. ROIs and rate are in a network's graph and configuration.
+    The size of the crop does not count, since a network's inputs are in outer-eye distances, nor
+    does another back end of the same flow. ROIs and rate are in the network's graph and
+    configuration.
     """
     if motion.preset in ("windows", "windows-torch"):
         return {"preset": "windows"}
@@ -62,7 +63,7 @@ class NetSpotter(SpotterModel):
     """Spots with a network of any architecture and a decoder.
 
     Attributes:
-        name: as results state it; with the file's name where it was loaded from one.
+        name: stands in results; includes the name of the file that it was loaded from.
     """
 
     uses_graph = True
@@ -85,7 +86,7 @@ class NetSpotter(SpotterModel):
     def load(
         cls, path: StrPath, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> NetSpotter:
-        """From a file of `save`, with the decoder that it was trained for.
+        """Load a file of `save`, with the decoder that the network was trained for.
 
         Args:
             graph: another graph over the same ROIs; see `SpottingNetwork.load`.
@@ -112,7 +113,7 @@ class NetSpotter(SpotterModel):
     def from_settings(
         cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> NetSpotter:
-        """The network that ships, with another graph where one is given; see `load`.
+        """The network that ships, optionally with another graph; see `load`.
 
         Raises:
             UsageError: settings whose features it cannot read.
@@ -130,27 +131,27 @@ class NetSpotter(SpotterModel):
 
     @property
     def settles_s(self) -> float:
-        """As far ahead as it looks, and what motion may change and a boundary may come later."""
+        """Its look-ahead plus a margin for late changes of motion and boundaries."""
         return self.net.half_width / self.rate + _SETTLES_S
 
     @property
     def threshold(self) -> float | None:
-        """The decoder's."""
+        """The threshold of the decoder."""
         return self.decoder.threshold
 
     @property
     def motion(self) -> dict[str, Any] | None:
-        """`motion_record` of the features that it was trained on; None where nobody recorded it."""
+        """`motion_record` of the features that it was trained on; None if not recorded."""
         return self.net.card.get("motion")
 
     def save(
         self, path: StrPath, card: Mapping[str, Any] | None = None, *, overwrite: bool = False
     ) -> None:
-        """Weights, decoder, what motion it was trained on, and card in one safetensors file.
+        """Write weights, decoder, motion record and card to one safetensors file.
 
         Raises:
-            UsageError: the network or the decoder is not registered, so that no file can name it,
-                the file exists and `overwrite` is False, or the card is not plain values.
+            UsageError: the network or the decoder is not registered, so that a file cannot name it;
+                the file exists and `overwrite` is False; or the card holds other than plain values.
         """
         about = {**(card or {}), "decoder": self.decoder.to_dict()}
         if "motion" in self.net.card:
@@ -158,9 +159,9 @@ class NetSpotter(SpotterModel):
         self.net.save(path, about, overwrite=overwrite)
 
     def to(self, device: str) -> bool:
-        """Run there from now on; "auto" leaves it where it is, which is the CPU by default.
+        """Run on this device from now on; "auto" leaves it where it is, by default on the CPU.
 
-        With 39 thousand parameters a GPU's start takes longer than its work.
+        For 39 thousand parameters starting a GPU takes longer than the work.
 
         Raises:
             UsageError: there is no such device here.
@@ -171,17 +172,17 @@ class NetSpotter(SpotterModel):
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the weights say of themselves."""
+        """The card of the weights."""
         return self.net.card
 
     @property
     def digests(self) -> dict[str, str]:
-        """What the scores depend on besides the features."""
+        """Everything that the scores depend on besides the features."""
         known = weights.digest(weights.arrays_of(self.net))
         return {"graph": self.net.graph.digest, "weights": known}
 
     def check(self, settings: Settings) -> None:
-        """Refuse, before an hour of video is analyzed, settings whose features it cannot read.
+        """Refuse settings whose features it cannot read, before a video is analyzed.
 
         Raises:
             UsageError: motion.rois, motion.rate or how motion is measured (`motion_record`) differ
@@ -217,7 +218,8 @@ class NetSpotter(SpotterModel):
             )
 
     def _note_unknown_motion(self, found: Mapping[str, Any]) -> None:
-        # Weights without the entry are older than presets, when all motion was of dense flow.
+        # Weights without this entry are from before there were presets, when all motion was dense
+        # flow.
         older = "motion" not in self.net.card
         if self._noted or not self.net.card or (older and found["preset"] == "flow"):
             return
@@ -246,13 +248,13 @@ class NetSpotter(SpotterModel):
 
         Raises:
             UsageError: the features are of other ROIs or at another rate than the network reads.
-            WeightsError: what its weights make of the features is no number.
+            WeightsError: the scores are NaN or infinite.
         """
         scores = self.scores(features)
         return scores, self.decoder(scores)
 
     def scores(self, features: Features) -> Scores:
-        """The ten tracks alone.
+        """The ten tracks, without decoding.
 
         Raises:
             UsageError, WeightsError: as when it is called.
@@ -261,7 +263,7 @@ class NetSpotter(SpotterModel):
         use_threads()
         found = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
         if not np.isfinite(found.values[found.valid]).all():
-            # Finite weights can be too large for sums of 32 bits.
+            # Finite weights can overflow 32-bit sums.
             raise WeightsError(
                 f"{self.name} gives scores that are NaN or infinite: its weights are damaged, or "
                 "its training failed. Train it again, or give other weights"
@@ -270,5 +272,5 @@ class NetSpotter(SpotterModel):
 
 
 def motion_text(record: Mapping[str, Any]) -> str:
-    """A `motion_record` in words, its values as TOML has them."""
+    """A `motion_record` as text, with values in TOML."""
     return ", ".join(f"motion.{key} = {json.dumps(value)}" for key, value in record.items())

@@ -1,15 +1,14 @@
-"""The noise of each movement of a face: what thresholds, peaks and limits are told in.
+"""The noise of each movement of a face: the unit of thresholds, peaks and limits.
 
 A movement's **unit** of noise is a fifth of the threshold that the constants of ``[rules]`` give at
 sensitivity "normal": with the constants that ship, the largest of one standard deviation of its
-quick noise, .8 of one of its slow noise, and .0016 outer-eye distances, the least that a motion
-stage can be held to (a film of a few still seconds shows less than comes with blinks, light and
-compression). So whatever is asked for, a threshold is a number of units: 5 at "normal".
+quick noise, .8 of one of its slow noise, and .0016 outer-eye distances, a lower bound for every
+motion stage (a few still seconds show less noise than blinks, light and compression cause later).
+So every threshold is a number of units: 5 at "normal".
 
-It is computed as a live spotter would: of the movement so far, `noise_window_s` of it, looking
-ahead by no more than `lookahead_s`, anew every second. The first `noise_window_s` of a run have one
-unit together; a run that is no longer than that, or all of it where the window is 0, is judged as
-a whole.
+It is computed as in a live run: from the last `noise_window_s` of the movement, with at most
+`lookahead_s` of look-ahead, once per second. The first `noise_window_s` of a run share one unit; a
+run that is no longer than that, or any run if the window is 0, has one unit.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from aumer.types import Expression, Features, runs
 
 #: The threshold at sensitivity "normal", in units.
 NORMAL = 5.0
-#: A unit is held for this long; so an hour has 3600 of them, whatever the rate.
+#: A unit holds for this long, so an hour has 3600 of them at any rate.
 HOLD_S = 1.0
-#: Windows whose units are computed at once: bounds the memory.
+#: Windows processed together: bounds the memory.
 _TOGETHER = 256
-#: Rows that are added up at once.
+#: Rows summed together.
 _ADDED = 1 << 16
-#: Of the time, the part that is taken for rest: faces act for most of it where they are asked to.
+#: Share of the time that is assumed to be rest: in posed videos faces act most of the time.
 _QUIET = 0.1
-#: That quantile, and the median, of a normal variable's size, in standard deviations.
+#: This quantile and the median of the absolute value of a normal variable, in standard deviations.
 _AT_QUIET, _AT_MEDIAN = 0.12566, 0.6745
 
 
@@ -65,11 +64,13 @@ class Followed:
 
     @property
     def unit(self) -> Signal:
-        """(N,) outer-eye distances."""
+        """(N,) one unit of noise, in outer-eye distances."""
         return self.base / NORMAL
 
     def height(self, direction: float, settings: RuleSettings, rate: float) -> Signal:
-        """(N,) height over the moving reference, one way (1.0) or the other (-1.0)."""
+        """(N,) height over the moving reference, in the positive (1.0) or negative (-1.0)
+        direction.
+        """
         window = max(3, round(settings.reference_s * rate))
         height: Signal = white_tophat(direction * self.smooth, window, mode="nearest")
         return height
@@ -78,7 +79,7 @@ class Followed:
 def followed(
     features: Features, settings: RuleSettings
 ) -> Iterator[tuple[int, int, list[Followed]]]:
-    """Every unbroken run (first row, row after the last) with its movements, in their order.
+    """Every unbroken run (first row, row after the last) with its movements, in order.
 
     Raises:
         UsageError: an ROI that the movements are made of is missing.
@@ -97,10 +98,12 @@ def followed(
 def _summed(
     features: Features, begin: int, end: int, trust: float, columns: Sequence[Signal]
 ) -> list[Signal]:
-    """(N,) along each column: where the N - 1 rows' trusted motions add up to, 0 at first."""
+    """(N,) along each column: the cumulative sum of the N - 1 rows' trusted motions, beginning with
+    0.
+    """
     signals = [np.empty(end - begin + 1) for _ in columns]
     at = np.zeros((1, 2 * len(features.rois)))
-    # A piece at a time, each going on from the last one's end: bounds the memory.
+    # Piecewise, each piece continuing the last one: bounds the memory.
     for first in range(begin, end, _ADDED):
         steps = features.trusted(trust, first, min(first + _ADDED, end)).astype(np.float64)
         path = np.cumsum(np.concatenate([at, steps.reshape(len(steps), -1)]), axis=0)
@@ -111,23 +114,24 @@ def _summed(
 
 
 def _thresholds(smooth: Signal, rate: float, settings: RuleSettings) -> tuple[Signal, int]:
-    """(N,) -> the thresholds at sensitivity "normal", in outer-eye distances, and for how many rows
-    each of them holds.
+    """(N,) -> thresholds at sensitivity "normal", in outer-eye distances, and the number of rows
+    for which each holds.
 
-    In standard deviations of the movement's noise: of the quick one, which a slower filter takes
-    away as well, and of the slow one, how far the quietest tenth of the time moves in a second.
+    They follow from the standard deviations of the movement's quick noise, which a slower filter
+    removes as well, and of its slow noise: how far the movement goes in a second in the quietest
+    tenth of the time.
     """
     s = settings
-    # What a slower filter takes away as well is noise, or so short that it cannot be told.
+    # What a slower filter removes as well is noise, or too short to be distinguished from noise.
     rough = np.abs(smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest"))
     lag = max(1, round(s.drift_s * rate))
     moved = np.abs(smooth[lag:] - smooth[:-lag])
     window = round(s.noise_window_s * rate)
-    if not window or len(smooth) <= window + 1:  # the samples of `window` rows are one more
+    if not window or len(smooth) <= window + 1:  # `window` rows have one more sample
         return _at(rough[None], moved[None], lag, s), len(smooth)
     hold = max(1, round(HOLD_S * rate))
     rows = np.arange(0, len(smooth), hold)
-    # A filtered sample knows of what comes within the filters' reach.
+    # A filtered sample depends on later ones within the filters' reach.
     reach = sum(int(4 * sigma * rate + 0.5) for sigma in (s.noise_s, s.smooth_s))
     ends = rows + round(s.lookahead_s * rate) - reach + 1
     begins = np.clip(ends, window + 1, len(smooth)) - window - 1
@@ -141,10 +145,12 @@ def _thresholds(smooth: Signal, rate: float, settings: RuleSettings) -> tuple[Si
 
 
 def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
-    """(W,) thresholds of W windows: (W, N) deviations, (W, N - lag) movements over the lag."""
+    """(W,) thresholds of W windows, from (W, N) deviations and (W, N - lag) movements over the
+    lag.
+    """
     quick = np.median(rough, axis=1) / _AT_MEDIAN
     slow = np.zeros(len(rough))
-    if rough.shape[1] > 5 * lag:  # or one expression leaves no rest
+    if rough.shape[1] > 5 * lag:  # in less, one expression leaves no rest
         slow = np.quantile(moved, _QUIET, axis=1) / _AT_QUIET / np.sqrt(2)
     found: Signal = np.maximum(
         s.min_height, np.maximum(s.noise_factor * quick, s.drift_factor * slow)
@@ -152,15 +158,14 @@ def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
     return found
 
 
-# -- one dial ------------------------------------------------------------------------------------
+# -- sensitivity -----------------------------------------------------------------------------------
 
 #: Thresholds by name, in units.
 NAMED = {"low": 7.0, "normal": NORMAL, "high": 3.5}
-#: (threshold in units, false alarms a minute): what the rules spot in 239 simulated minutes of
-#: faces at rest with all disturbances of level "hard" (blinks, gaze, swallowing, head turns, bouts
-#: of talking) and no expression. ``python -m benchmarks.accuracy.sensitivity``, with 95 %
-#: intervals, and beside seconds of real rest and the recall of known movements, in
-#: results/sensitivity.txt.
+#: (threshold in units, false alarms per minute): what the rules spot in 239 simulated minutes of
+#: faces at rest with all disturbances of level "hard" (blinks, gaze, swallowing, head turns,
+#: talking) and no expression. ``python -m benchmarks.accuracy.sensitivity`` writes
+#: results/sensitivity.txt, with 95 % intervals, real rest and the recall of known movements.
 FALSE_ALARMS = (
     (2.5, 29.0),
     (3.0, 22.2),
@@ -176,16 +181,16 @@ FALSE_ALARMS = (
 
 
 def factor(sensitivity: str) -> float:
-    """The threshold in units for a sensitivity, by name or false alarms a minute of rest.
+    """The threshold in units for a sensitivity, by name or false alarms per minute of rest.
 
-    Numbers between those measured are interpolated, both axes logarithmic.
+    Between measured numbers it is interpolated, with both axes logarithmic.
 
     Raises:
-        ConfigError: a number beyond what was measured; the message says the range.
+        ConfigError: a number outside the measured range, which the message names.
     """
     if sensitivity in NAMED:
         return NAMED[sensitivity]
-    units, rates = np.log(np.array(FALSE_ALARMS[::-1])).T  # rates ascend
+    units, rates = np.log(np.array(FALSE_ALARMS[::-1])).T  # rates ascending
     rate = float(sensitivity)
     if not np.exp(rates[0]) * (1 - 1e-9) <= rate <= np.exp(rates[-1]) * (1 + 1e-9):
         raise ConfigError(
@@ -198,46 +203,47 @@ def factor(sensitivity: str) -> float:
 
 
 def false_alarms(units: float) -> float:
-    """False alarms a minute of rest that were measured at a threshold; the way back of `factor`."""
+    """False alarms per minute of rest measured at a threshold; the inverse of `factor`."""
     threshold, rates = np.log(np.array(FALSE_ALARMS)).T
     return float(np.exp(np.interp(np.log(units), threshold, rates)))
 
 
-# -- how sure a duration is ------------------------------------------------------------------------
+# -- error of durations ------------------------------------------------------------------------
 
 #: (spotted duration, sd of spotted less true), seconds: of micro-expressions and longer movements
 #: of .2 to 1.2 s played into neutral films of three people, spotted by the rules at "normal", by
 #: fifths of the spotted durations. ``python -m benchmarks.accuracy.sensitivity``. It is larger for
-#: longer ones, as these creep to rest.
+#: longer ones, which return to rest slowly.
 DURATION_SD = ((0.36, 0.05), (0.46, 0.04), (0.53, 0.06), (0.61, 0.08), (0.90, 0.26))
-#: How much longer they are spotted than they are, in the mean; seconds (same source).
+#: Mean of spotted minus true duration; seconds (same source).
 DURATION_BIAS_S = 0.02
-#: Spotted durations that were met there.
+#: Range of spotted durations in this measurement.
 DURATIONS = (0.2, 1.2)
 
 
 def duration_sd(duration_s: float) -> float | None:
-    """Standard deviation of a duration that the rules spotted, in seconds; None beyond `DURATIONS`,
-    where nothing was measured."""
+    """Standard deviation of the error of a duration spotted by the rules, in seconds; None outside
+    `DURATIONS`, where nothing was measured.
+    """
     if not DURATIONS[0] <= duration_s <= DURATIONS[1]:
         return None
     durations, errors = zip(*DURATION_SD, strict=True)
     return float(np.interp(duration_s, durations, errors))
 
 
-# -- what stands out, and what could have ----------------------------------------------------------
+# -- smallest detectable movement, and peaks ------------------------------------------------------
 
 
 def limits(features: Features, settings: RuleSettings) -> tuple[float | None, dict[str, float]]:
-    """The smallest movement of this face that stands out of its noise, in outer-eye distances.
+    """The smallest movement of this face that rises above its noise, in outer-eye distances.
 
     The threshold of a movement (a sum of ROIs' displacements, `aumer.spotting.movements`; as the
-    motion stage reports it, low-passed), median over time, then over movements. What is higher,
-    rises and returns, the rules look at. It does not say what a network makes of smaller ones.
+    motion stage reports it, low-passed), median over time, then over movements. Movements that are
+    higher and return are candidates of the rules. A network may react to smaller ones.
 
     Returns:
-        The median over the eleven movements, and over those of "brow" and of "mouth"; None and
-        nothing where no row is valid, or where ROIs that the movements are made of are missing.
+        The median over the eleven movements, and the medians over those of "brow" and of "mouth";
+        None and an empty dict if no row is valid or ROIs of the movements are missing.
     """
     if not (readable(features.rois) and features.valid.any()):
         return None, {}
@@ -258,39 +264,40 @@ def limits(features: Features, settings: RuleSettings) -> tuple[float | None, di
 def moved(
     features: Features, settings: RuleSettings, spans: Sequence[tuple[int, int]]
 ) -> list[float | None]:
-    """By how much the movement that moves most has moved, from one frame to another.
+    """The change of the movement that changes most between two frames.
 
     Args:
-        spans: the two frames of each, as `Features.frames` counts them.
+        spans: pairs of frames, as `Features.frames` counts them.
 
     Returns:
-        Outer-eye distances, low-passed; None where no unbroken run shows both frames, or where ROIs
-        that the movements are made of are missing.
+        Outer-eye distances, low-passed; None if no unbroken run contains both frames, or if ROIs of
+        the movements are missing.
     """
     return [None if way is None else way[0] for way in _ways(features, settings, spans)]
 
 
-#: Of `min_height`: what moves less from onset to apex is at rest on any face. Of pairs of frames of
-#: still faces 98 in 100 lie below; micro-expressions of .5 to 1.4 u in neutral films (quarter,
-#: median) at .0034, .0045 outer-eye distances and above. At 1.0 most real ones would have no name.
+#: Factor of `min_height`: smaller movements from onset to apex count as rest on any face. Of pairs
+#: of frames of still faces 98 of 100 lie below; micro-expressions of .5 to 1.4 u in neutral films
+#: have a lower quartile and median of .0034 and .0045 outer-eye distances. At 1.0 most real ones
+#: would get no label.
 _LEAST = 0.4
 
 
 def over_rest(
     features: Features, settings: RuleSettings, spans: Sequence[tuple[int, int]]
 ) -> list[float | None]:
-    """By how many times a face at rest moves what moves most from one frame to another: below 1 it
+    """The largest movement between two frames relative to that of a face at rest: below 1 the face
     is at rest.
 
-    A face at rest moves by `NORMAL` units of its movement's noise, as the rules' threshold has it,
-    and by two fifths of `min_height` if that is more. A run of at most `5 * drift_s` holds no rest
-    to tell its noise by: there it is the latter alone.
+    The limit for rest is `NORMAL` units of the movement's noise, as in the rules' threshold, or two
+    fifths of `min_height` if that is more. A run of at most `5 * drift_s` is too short to estimate
+    noise; there only the latter counts.
 
     Args:
-        spans: as of `moved`.
+        spans: see `moved`.
 
     Returns:
-        None as `moved`.
+        None in the same cases as `moved`.
     """
     return [None if way is None else way[1] for way in _ways(features, settings, spans)]
 
@@ -298,11 +305,13 @@ def over_rest(
 def _ways(
     features: Features, settings: RuleSettings, spans: Sequence[tuple[int, int]]
 ) -> list[tuple[float, float] | None]:
-    """Of each span the most that a movement moves: in outer-eye distances, and over its rest."""
+    """For each span the largest change of a movement: in outer-eye distances, and relative to its
+    limit for rest.
+    """
     found: list[tuple[float, float] | None] = [None] * len(spans)
     if not (spans and readable(features.rois)):
         return found
-    bare = replace(settings, min_height=1e-6)  # so that the threshold is the noise alone
+    bare = replace(settings, min_height=1e-6)  # so that the threshold is only the noise
     for begin, end, movements in followed(features, bare):
         smooth = np.stack([m.smooth for m in movements])
         rest = np.full(smooth.shape, _LEAST * settings.min_height)
@@ -310,9 +319,9 @@ def _ways(
             rest = np.maximum(rest, np.stack([m.base for m in movements]))
         frames = features.frames[begin:end]
         step = max(1, int(np.diff(frames).max(initial=1)))
-        frames = np.append(frames, frames[-1] + step)  # where the last motion leads
+        frames = np.append(frames, frames[-1] + step)  # end of the last row's motion
         for k, span in enumerate(spans):
-            # The grid of rows may begin and end a row from frames that were asked for.
+            # The grid of rows may begin and end up to one row beside the requested frames.
             if span[0] >= frames[0] - step and span[1] <= frames[-1] + step:
                 first, last = (int(np.abs(frames - frame).argmin()) for frame in span)
                 way = np.abs(smooth[:, last] - smooth[:, first])
@@ -325,14 +334,15 @@ def _ways(
 def with_peaks(
     expressions: Sequence[Expression], features: Features, settings: RuleSettings
 ) -> tuple[Expression, ...]:
-    """The expressions, those that lack a peak with one: the largest height of any movement from
-    onset to offset, over the moving reference, in units of its noise. It stays None where the
-    features do not show the time of an expression, or lack ROIs that the movements are made of."""
+    """The expressions, with missing peaks filled in: the largest height of any movement from onset
+    to offset, over the moving reference, in units of its noise. It stays None if the features do
+    not cover the time of an expression or lack ROIs of the movements.
+    """
     lacking = [k for k, e in enumerate(expressions) if e.peak is None]
     if not (lacking and readable(features.rois)):
         return tuple(expressions)
     peaks: dict[int, float] = {}
-    # By time, not by frame: a video of few frames has many rows a frame.
+    # By time, not by frame: at a low frame rate a frame has several rows.
     spans = np.array(
         [(expressions[k].onset_s - 1e-6, expressions[k].offset_s + 1e-6) for k in lacking]
     )

@@ -1,10 +1,10 @@
-"""What a new spotting network is made of, beside the network itself: base classes. No torch.
+"""Base classes for new spotting methods: architecture, objective and decoder. No torch.
 
-`Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
-one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
-whose key `network` is its name. `Objective` ("targets") is what a network is trained toward, with
-the loss that it is trained by, `TrackDecoder` ("decoder") makes expressions of what it gives; the
-keys `targets` and `decoder` of a training preset name them.
+`Architecture` ("network" in the registry) holds the hyperparameters of a network and creates it. A
+new one is one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one
+TOML file whose key `network` is its name. `Objective` ("targets") makes training targets and
+computes the loss, `TrackDecoder` ("decoder") turns tracks into expressions; the keys `targets` and
+`decoder` of a training preset name them.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ if TYPE_CHECKING:
     from aumer.spotting.net import SpottingNetwork
     from aumer.spotting.targets import TargetEvent, Targets
 
-#: Of a sum over a share of a batch, that over the whole one.
+#: Turns a sum over a share of a batch into the sum over the whole batch.
 Across = Callable[["Tensor"], "Tensor"]
 
-#: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
+#: Motion of an ROI with less confidence counts as 0, as for the rules.
 _TRUST = 0.5
 
 
 class Part:
-    """A frozen dataclass, registered by name, that files keep as plain values.
+    """A frozen dataclass, registered by name, that files store as plain values.
 
-    These say its name, under the key `KIND`; but the usual one is left out, as it was before there
-    was a choice, so that files and digests from then hold.
+    The key `KIND` holds its name; the default name is left out, so that files and digests from
+    before there was a choice stay valid.
     """
 
-    # Without annotations, which would make settings of them.
+    # Without annotations, which would make them fields.
     KIND = ""
     USUAL = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them.
+        """Plain values for JSON and TOML.
 
         Raises:
-            UsageError: its class is not registered.
+            UsageError: the class is not registered.
         """
         name = registry.name_of(self.KIND, type(self))
         return {**({} if name == self.USUAL else {self.KIND: name}), **plain(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "") -> Self:
-        """The inverse of `to_dict`, strict; what has a default may be left out.
+        """The inverse of `to_dict`, strict; fields with a default may be missing.
 
         Args:
-            source: whose values they are, as a message calls it.
+            source: name of the source in messages.
 
         Raises:
             ConfigError: names every unknown, missing and mistyped key at once.
@@ -75,10 +75,10 @@ class Part:
 
     @classmethod
     def chosen(cls, *tables: Mapping[str, Any]) -> tuple[type[Self], tuple[dict[str, Any], ...]]:
-        """The class that the last of `tables` with a name names, and the tables without names.
+        """The class named in the last of `tables` that has a name, and the tables without names.
 
         Raises:
-            ConfigError: it names something else than a class of this one.
+            ConfigError: the name belongs to something other than a subclass.
             UsageError: none is registered under the name.
         """
         names = [table[cls.KIND] for table in tables if cls.KIND in table]
@@ -95,13 +95,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Architecture(Part, ABC):
-    """The shape of a spotting network, read strictly from TOML.
+    """The hyperparameters of a spotting network, read strictly from TOML.
 
-    A subclass adds its own settings as fields, and is made known by ``@register("network", NAME)``.
+    A subclass adds its settings as fields and is registered by ``@register("network", NAME)``.
 
     Attributes:
-        graph: the prior over ROIs, by the name or path that `AUGraph.load` takes.
-        rate: rows per second of the features it reads.
+        graph: the prior over ROIs: a name or path for `AUGraph.load`.
+        rate: rows per second of the features that it reads.
 
     Raises:
         ConfigError: a value out of range.
@@ -126,19 +126,19 @@ class Architecture(Part, ABC):
 
     @abstractmethod
     def network(self, graph: AUGraph | None = None) -> SpottingNetwork:
-        """A network of this shape with new weights, drawn by torch's generator.
+        """A new network, with weights drawn by torch's default generator.
 
         Args:
-            graph: over the ROIs of the features it will read; None takes `graph`'s.
+            graph: over the ROIs of the features; None loads `graph`.
         """
 
     def require_parts(self) -> None:
-        """Complain of a part that it names and that there is not, before a network is made.
+        """Raise an error for a named part that does not exist, before a network is made.
 
-        Stored settings are read without: what a plugin brought may be absent today.
+        Stored settings are read without this check, since a plugin may be absent.
 
         Raises:
-            UsageError: there is none; the message lists the choices.
+            UsageError: unknown part; the message lists the choices.
         """
         from aumer.graph import AUGraph
 
@@ -146,11 +146,11 @@ class Architecture(Part, ABC):
 
     @property
     def extra_nodes(self) -> tuple[str, ...]:
-        """Names of the nodes that `inputs` has after the ROIs; sides are told by `r` and `l`."""
+        """Names of the nodes that follow the ROIs in `inputs`; sides are marked by `r` and `l`."""
         return ()
 
     def inputs(self, features: Features) -> FloatArray:
-        """What the network reads of a whole video: (T, R + len(`beside`), 2) float32.
+        """The network's input for a whole video: (T, R + len(`extra_nodes`), 2) float32.
 
         Motion in outer-eye distances per row, x and y; invalid rows are 0.
         """
@@ -158,7 +158,7 @@ class Architecture(Part, ABC):
 
     @classmethod
     def preset(cls, name: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> Self:
-        """A shipped preset by name, or the TOML file at a path, changed by `overrides`.
+        """A shipped preset by name, or a TOML file by path, changed by `overrides`.
 
         Raises:
             ConfigError: no such preset or file, not TOML, or as for `from_dict`.
@@ -170,26 +170,26 @@ class Architecture(Part, ABC):
 
 
 def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
-    """(T, R, 2): motion that is trusted, in outer-eye distances per row; 0 where invalid."""
-    values = features.trusted(_TRUST)  # a copy, changed in place: ten hours have 100 MB
+    """(T, R, 2): trusted motion in outer-eye distances per row; 0 where invalid."""
+    values = features.trusted(_TRUST)  # a copy, so it may be modified
     values[~features.valid] = 0
     values /= features.eye_distance
     return values
 
 
 def alone(share: Tensor) -> Tensor:
-    """The `Across` of a share that is the whole."""
+    """The `Across` of a share that is the whole batch."""
     return share
 
 
 @dataclass(frozen=True)
 class Objective(ABC):
-    """Targets, and the loss that leads toward them.
+    """Training targets and the loss for them.
 
-    A subclass is made known by ``@register("targets", NAME)``.
+    A subclass is registered by ``@register("targets", NAME)``.
 
     Attributes:
-        macro_weight: what a training preset says under this name; a loss may have no use for it.
+        macro_weight: value of this key in a training preset; a loss may ignore it.
 
     Example:
         >>> from aumer import registry
@@ -204,7 +204,7 @@ class Objective(ABC):
 
     @abstractmethod
     def targets(self, found: Iterable[TargetEvent], length: int, rate: float) -> Targets:
-        """What the tracks should be of a whole video of `length` rows at `rate` rows a second.
+        """Targets of a whole video of `length` rows at `rate` rows per second.
 
         Raises:
             UsageError: an event reaches beyond the last row.
@@ -214,26 +214,26 @@ class Objective(ABC):
     def loss(
         self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
     ) -> dict[str, Tensor]:
-        """Scalars: "total", which is made less, and the terms to be logged beside it.
+        """Scalars: "total", which is minimized, and the terms to log.
 
-        The samples may be a share of a batch, of which other processes have the rest, or one whose
-        rows all weigh 0; the losses of all shares then add up to the batch's.
+        The samples may be a share of a batch, with the rest in other processes, and all their rows
+        may have weight 0; the losses of all shares add up to that of the batch.
 
         Args:
-            across: of a sum over these samples, that over the whole batch.
+            across: turns a sum over these samples into that over the whole batch.
 
         Shapes:
-            logits, targets (B, T, 10) in the order of `CHANNELS`, and in logits what else the
-            network gives in training; weight (B, T), 0 where a row is context or nothing is known
-            of it.
+            logits, targets (B, T, 10) in the order of `CHANNELS`, logits with any further columns
+            that the network outputs in training; weight (B, T), 0 for context rows and where the
+            truth is unknown.
         """
 
 
 class TrackDecoder(Part, ABC):
     """From the ten tracks of a whole video to expressions.
 
-    A subclass is a frozen dataclass whose settings all have defaults, made known by
-    ``@register("decoder", NAME)``: a name is then enough to ask for it.
+    A subclass is a frozen dataclass whose settings all have defaults, registered by
+    ``@register("decoder", NAME)``, so that its name selects it.
 
     Example:
         >>> decoder = TrackDecoder.named("aumer")
@@ -252,7 +252,7 @@ class TrackDecoder(Part, ABC):
         """The decoder registered as `name`, with its defaults.
 
         Raises:
-            UsageError: none is.
+            UsageError: unknown name.
         """
         return cls.from_dict({cls.KIND: name})
 
@@ -265,21 +265,21 @@ class TrackDecoder(Part, ABC):
         """
 
     def check(self, rate: float) -> None:
-        """Refuse scores of so many rows a second, if it cannot read them; by default it can any.
+        """Refuse scores at this rate if it cannot read them; by default any rate is accepted.
 
         Raises:
-            ConfigError: it cannot.
+            ConfigError: it cannot read this rate.
         """
         del rate
 
     @property
     def threshold(self) -> float | None:
-        """The least score of what it finds, which training chooses; None where it has none such.
+        """The least score of its expressions, chosen in training; None if it has no threshold.
 
-        A subclass that has one has a field of this name.
+        A subclass with a threshold has a field of this name.
         """
         return None
 
     def at(self, threshold: float) -> Self:
-        """The same decoder with another threshold; itself where it has none."""
+        """The same decoder with another threshold; itself if it has none."""
         return self if self.threshold is None else replace(self, threshold=threshold)  # type: ignore[type-var]

@@ -1,23 +1,22 @@
-"""A spotter of rules, with no trained weights.
+"""The spotter "rules", without trained weights.
 
-In the spirit of the rule-based winners of the MEGC challenges of 2021 and 2022 (ROI motion with the
-nose taken off, moving windows, low-pass filter, peaks, thresholds, merging), with one difference:
-motion is summed to displacement and read against a moving reference, so that a slow movement counts
-as much as a fast one. Along eleven named movements of the brows and the mouth, each both ways:
+It follows the rule-based winners of the MEGC challenges of 2021 and 2022 (ROI motion minus that of
+the nose, moving windows, low-pass filter, peaks, thresholds, merging), with one difference: motion
+is summed to displacement and compared with a moving reference, so that a slow movement counts as
+much as a fast one. For eleven named movements of the brows and the mouth, in both directions:
 
-1. displacement, low-passed (`smooth_s`), of what is measured with confidence (`trust`);
-2. its height over the moving reference: the morphological opening over `reference_s`, which follows
-   drift and keeps whatever rises and returns within that time (a white top-hat);
-3. peaks of that height above a threshold in units of this face's own noise in this movement (so
-   many as `sensitivity` says, see `aumer.spotting.noise`), and standing out of their surroundings
-   by half their height or more;
-4. growth from the peak to onset and offset, until the movement has all but returned (`foot`) or all
-   but come to rest (`slow`);
-5. what is not clearly more than blinks and turns of the head leave of its time (`blink`, `turn`) is
-   theirs;
-6. what does not both depart and return (`complete`) is posture, not expression; a mouth that moves
-   to and fro, or has neither a rest round the movement nor a hold in it, is talking;
-7. of candidates that claim the same movement or the same time the strongest stays.
+1. low-passed displacement (`smooth_s`) of motion that was measured with confidence (`trust`);
+2. height over the moving reference: the morphological opening over `reference_s`, which follows
+   drift and preserves whatever rises and returns within that time (a white top-hat);
+3. peaks of this height above a threshold in units of this face's noise in this movement (their
+   number follows from `sensitivity`, see `aumer.spotting.noise`), with a prominence of at least
+   half their height;
+4. growth from each peak to onset and offset, until the movement has almost returned (`foot`) or
+   almost stopped (`slow`);
+5. candidates that blinks or head turns at the same time may explain (`blink`, `turn`) are removed;
+6. movement that does not both depart and return (`complete`) is posture, not expression; a mouth
+   that moves to and fro, or has neither rest around the movement nor a hold in it, is talking;
+7. of candidates for the same movement or the same time the strongest is kept.
 
 The constants are in ``configs/default.toml``, in seconds and in outer-eye distances.
 """
@@ -53,22 +52,23 @@ from aumer.types import Expression, Features, FloatArray, Moment, Scores
 __all__ = ["MOVEMENTS", "RuleSpotter"]
 
 
-#: Seconds before and after a movement in which a blink or a turn may have moved it too, and over
-#: which it is seen how far eyes are open otherwise.
+#: Seconds before and after a movement in which a blink or head turn may have affected it, and over
+#: which the usual opening of the eyes is measured.
 _AROUND_S, _USUAL_S = 0.1, 1.0
-#: Seconds that motion itself may change by what comes later, and a neighbor's peak may come later.
+#: Seconds in which later frames may still change the motion, and in which a neighbor's peak may
+#: follow.
 _FALL_S = 2.0
 
 
 @dataclass(frozen=True)
 class _Candidate(Moment):
-    """What may be an expression, in rows of one unbroken run."""
+    """A candidate expression, in rows of one unbroken run."""
 
     movement: str
     region: str
-    rise: int  # rows from the onset until it is nearly at its height
-    fall: int  # rows from where it leaves its height to the offset
-    held: float  # share of its rows that are nearly at its height
+    rise: int  # rows from the onset to almost full height
+    fall: int  # rows from the end of almost full height to the offset
+    held: float  # share of its rows at almost full height
     held_s: float  # ... and how long that is
     height: float  # outer-eye distances
     strength: float  # height over the moving reference, in thresholds
@@ -76,32 +76,33 @@ class _Candidate(Moment):
     weight: float
 
     def claims(self, other: _Candidate, share: float) -> bool:
-        """Whether this (stronger) candidate leaves no room for `other`."""
+        """Whether this (stronger) candidate excludes `other`."""
         overlap = min(self.offset, other.offset) - max(self.onset, other.onset)
         if overlap <= 0:
             return False
         if overlap > share * min(self.offset - self.onset, other.offset - other.onset):
             return True
-        # The way back of one is not the departure of another: a region's flank is claimed once.
+        # The return of one movement is not the departure of another: a region's flank is used once.
         flanks = min(self.rise, self.fall, other.rise, other.fall)
         return self.region == other.region and overlap > share * flanks
 
 
 @dataclass(frozen=True, eq=False)
 class _Signs:
-    """What else happens in a run of N - 1 rows: eyelids (N - 1, 2) and head (N - 1, 3), NaN where
-    not known."""
+    """Other signals in a run of N - 1 rows: eyelids (N - 1, 2) and head (N - 1, 3), NaN if
+    unknown.
+    """
 
     eyelids: FloatArray
     head: FloatArray
 
     def turned(self, first: int, last: int) -> float:
-        """By how many radians the head turns aside, up or down; 0 where it is not known."""
+        """By how many radians the head turns sideways, up or down; 0 if unknown."""
         head = self.head[first : last + 1, :2]
         return float(np.hypot(*np.ptp(head, axis=0))) if np.isfinite(head).all() else 0.0
 
     def closed(self, first: int, last: int, around: int) -> float:
-        """How far an eyelid closes, measured from its median so many rows round it."""
+        """How far an eyelid closes, relative to its median over `around` rows on either side."""
         lids = self.eyelids[first : last + 1]
         usual = self.eyelids[max(0, first - around) : last + around + 1]
         if not (len(lids) and np.isfinite(usual).all()):
@@ -111,7 +112,7 @@ class _Signs:
 
 @dataclass(frozen=True, eq=False)
 class _Analyzed:
-    """One movement through one run, the threshold in force, and what may be expressions in it."""
+    """One movement in one run, the threshold in force, and its candidates."""
 
     movement: Followed
     threshold: Signal
@@ -123,17 +124,19 @@ class _Analyzed:
 
 
 class RuleSpotter(SpotterModel):
-    """Spots by rules. Called with features it returns scores and expressions.
+    """The rule-based spotter. Called with features it returns scores and expressions.
 
     The scores are tracks "brow", "mouth" and "expression" (the larger of them): d / (d + threshold)
-    for the region's movement that is furthest from rest, where d is its distance from where it
-    rests before and after, so .5 lies at the threshold.
+    for the region's movement that is furthest from rest, where d is its distance from its rest
+    before and after, so that .5 is the threshold.
     """
 
     name = "rules"
 
     def __init__(self, settings: RuleSettings) -> None:
-        """Raises ConfigError: a `sensitivity` of more or fewer false alarms than was measured."""
+        """Raises ConfigError: the `sensitivity` is a number of false alarms outside the measured
+        range.
+        """
         self._settings = settings
         self._factor = factor(settings.sensitivity)
 
@@ -144,40 +147,42 @@ class RuleSpotter(SpotterModel):
 
     @property
     def rules(self) -> RuleSettings:
-        """The same, as every spotter has it that these constants move (`SpotterModel`)."""
+        """The same; see `SpotterModel.rules`."""
         return self._settings
 
     @property
     def sensitivity(self) -> str:
-        """What its threshold was set by."""
+        """The sensitivity in force."""
         return self._settings.sensitivity
 
     @property
     def false_alarms(self) -> tuple[float, float, float]:
-        """As they were measured of the rules."""
+        """As measured for the rules."""
         rates = [rate for _, rate in FALSE_ALARMS]
         return min(rates), false_alarms(self._factor), max(rates)
 
     @property
     def settles_s(self) -> float:
-        """As far as the moving reference and a movement's rest reach after a peak, and the fall."""
+        """The fall of a movement, and the reach of the moving reference and of the rest after a
+        peak.
+        """
         s = self._settings
         return max(s.reference_s, s.rest_level_s / 2, s.lookahead_s) + _FALL_S
 
     @property
     def threshold(self) -> float:
-        """Scores are in units of the threshold, x / (1 + x)."""
+        """.5: scores are x / (1 + x), with x in units of the threshold."""
         return 0.5
 
     @classmethod
     def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> RuleSpotter:
-        """As the registry makes it, from all settings in force; rules have no use for a graph.
+        """Make the spotter from settings; rules use no graph.
 
         Raises:
             UsageError: an ROI that the movements are made of is not in `settings.motion.rois`.
         """
         del graph
-        columns(roi_set(settings.motion.rois).names)  # now, not once a video is analyzed
+        columns(roi_set(settings.motion.rois).names)  # refuse ROIs at once
         return cls(settings.rules)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -211,9 +216,9 @@ class RuleSpotter(SpotterModel):
         return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
 
     def _analyzed(self, movement: Followed, signs: _Signs, rate: float) -> _Analyzed:
-        """What may be expressions in one movement through one unbroken run."""
+        """The candidates of one movement in one unbroken run."""
         threshold = movement.base * (self._factor / NORMAL)
-        # A peak may stand at the very ends, where a run was cut: zeros lie before and after.
+        # A peak may lie at the very ends of a run, hence the zeros before and after.
         least = np.pad(threshold, 1, mode="edge")
         window = min(round(self._settings.rest_level_s * rate), 2 * len(threshold)) | 1
         rest = median_filter(movement.smooth, window, mode="nearest")
@@ -237,7 +242,7 @@ class RuleSpotter(SpotterModel):
                 if candidate:
                     candidate = self._doubted(candidate, threshold[apex], signs, rate)
                 if candidate:
-                    # Between two raises of a brow its way back is no lowering, nor the reverse.
+                    # Between two raises of a brow the return is not a lowering, nor the reverse.
                     beyond = direction * (movement.smooth[apex] - rest[apex]) / candidate.height
                     left_over = 1 - self._settings.at_rest * (1 - float(np.clip(beyond, 0, 1)))
                     candidates.append(replace(candidate, weight=candidate.weight * left_over))
@@ -246,7 +251,7 @@ class RuleSpotter(SpotterModel):
     def _doubted(
         self, candidate: _Candidate, threshold: float, signs: _Signs, rate: float
     ) -> _Candidate | None:
-        """The candidate, if it is more than what blinks and turns of the head leave of its time."""
+        """The candidate, unless blinks or head turns at that time may explain it."""
         s = self._settings
         around = round(_AROUND_S * rate)
         first, last = max(0, candidate.onset - around), candidate.offset + around
@@ -272,9 +277,9 @@ class RuleSpotter(SpotterModel):
         weight: float,
         rate: float,
     ) -> _Candidate | None:
-        """From a peak to its onset and offset, within the valleys to its left and right."""
+        """Grow from a peak to its onset and offset, within the valleys to its left and right."""
         s, signal = self._settings, direction * movement.smooth
-        # Further away lie older postures and the drift of an hour, not this movement's rest.
+        # Further away lie other postures and slow drift, not this movement's rest.
         reach = round(s.max_s * rate)
         left, right = max(left, apex - reach), min(right, apex + reach)
         rise, fall = signal[left : apex + 1][::-1], signal[apex : right + 1]
@@ -303,7 +308,9 @@ class RuleSpotter(SpotterModel):
         )
 
     def _level(self, movement: _Analyzed, busy: list[_Candidate], rate: float) -> Signal:
-        """Distance from rest in [0, 1]; rest is a slow mean that bridges the expressions found."""
+        """Distance from rest in [0, 1]; rest is a slow mean, interpolated over the expressions
+        found.
+        """
         resting = np.ones(len(movement.smooth), np.bool_)
         for candidate in busy:
             resting[candidate.onset + 1 : candidate.offset] = False
@@ -316,9 +323,9 @@ class RuleSpotter(SpotterModel):
         return level
 
     def _select(self, analyzed: list[_Analyzed], rate: float) -> list[_Candidate]:
-        """The strongest candidates that leave one another room."""
+        """The strongest candidates that do not exclude one another."""
         kept: list[_Candidate] = []
-        # By the stretches of time that they lie in: in ten hours others are few that may overlap.
+        # Indexed by time: in ten hours only few candidates can overlap.
         stretch = max(1, round(self._settings.max_s * rate))
         there: dict[int, list[_Candidate]] = {}
         mouth = [m for m in analyzed if m.movement.region == "mouth"]
@@ -336,7 +343,9 @@ class RuleSpotter(SpotterModel):
         return kept
 
     def _talking(self, candidate: _Candidate, mouth: list[_Analyzed], rate: float) -> bool:
-        """Whether the mouth moves on before or after; with a hold in between it may do one."""
+        """Whether the mouth also moves before or after; a movement with a hold may have one of the
+        two.
+        """
         holds = candidate.held >= self._settings.hold and candidate.held_s >= self._settings.hold_s
         reach = max(1, round(self._settings.rest_s * rate))
         restless = 0
@@ -350,7 +359,7 @@ class RuleSpotter(SpotterModel):
         return restless > holds
 
     def _expression(self, c: _Candidate, begin: int, end: int, features: Features) -> Expression:
-        # The instant after the last row has no row of its own.
+        # The instant after the last row has no row.
         onset, apex, offset = (min(begin + k, end - 1) for k in (c.onset, c.apex, c.offset))
         micro = (c.offset - c.onset) / features.rate <= self._settings.micro_max_s
         return Expression(
@@ -370,7 +379,9 @@ class RuleSpotter(SpotterModel):
 
 
 def _standing_out(height: Signal, peaks: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The peaks whose prominence is at least half their height: two tops of one hold are one."""
+    """The peaks whose prominence is at least half their height, so that two maxima of one hold
+    count once.
+    """
     padded = np.concatenate([[0], height, [0]])
     prominent = peak_prominences(padded, peaks + 1)[0] >= 0.5 * height[peaks]
     chosen: npt.NDArray[np.intp] = peaks[prominent]
@@ -378,16 +389,16 @@ def _standing_out(height: Signal, peaks: npt.NDArray[np.intp]) -> npt.NDArray[np
 
 
 def _valleys(height: Signal, peaks: npt.NDArray[np.intp]) -> tuple[list[int], list[int], list[int]]:
-    """For each peak the lowest point between it and its neighbors, or the end of the run."""
+    """For each peak the lowest points between it and its neighbors, or the ends of the run."""
     cuts = [int(a + height[a : b + 1].argmin()) for a, b in pairwise(peaks)]
     return [0, *cuts][: len(peaks)], [int(p) for p in peaks], [*cuts, len(height) - 1][: len(peaks)]
 
 
 def _foot(flank: Signal, foot: float, slow: float) -> int:
-    """How many rows a flank, given from the peak outward, takes to come down.
+    """Number of rows in which a flank, given from the peak outward, comes down.
 
     It ends where a share `foot` of the way to its lowest point is left, or, in its lower half,
-    where it has slowed to a share `slow` of its fastest fall.
+    where the speed has fallen to a share `slow` of the fastest.
     """
     if len(flank) < 2:
         return 0

@@ -1,11 +1,11 @@
 """`SpotNet`: ten tracks for every row of a video, by a graph over ROIs and time.
 
 ``published`` is AUW-GCN (2023): graph layer, batch norm, ReLU, the ROIs side by side, three
-convolutions along time, and one that gives the tracks. ``aumer`` adds motion at several time
-scales, wider context, learned corrections of the graph, and a branch of its own for the apexes.
+temporal convolutions, and one that outputs the tracks.
 
-What lies beyond a video's ends counts as nothing at every layer, and so do invalid rows: a gap
-parts a video as if it were two, except that motion before a gap is not forgotten.
+``aumer`` adds motion at several time scales, wider context, learned corrections of the graph, and a
+separate branch for the apexes. Rows beyond a video's ends and invalid rows are 0 at every layer: a
+gap splits a video as if it were two, except that summed motion continues over a gap.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _APEX = slice(CHANNELS.index("micro_apex"), CHANNELS.index("macro_apex") + 1)
 
 
 class RowNorm(nn.BatchNorm1d):
-    """Batch norm over the valid rows alone: padding and gaps enter neither mean nor variance.
+    """Batch norm over valid rows only: padding and gaps affect neither mean nor variance.
 
     Shapes:
-        x (B, T, ..., C), valid (B, T) bool or None for all; returns the like, 0 where invalid.
+        x (B, T, ..., C), valid (B, T) bool or None for all; returns the same shape, 0 where
+        invalid.
     """
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -49,7 +50,7 @@ class RowNorm(nn.BatchNorm1d):
 
 
 class TimeConv(nn.Conv1d):
-    """Convolution along time without bias, as many rows out as in.
+    """Temporal convolution without bias; keeps the number of rows.
 
     Shapes:
         x (B, T, C); returns (B, T, C'); weight (C', C, kernel).
@@ -60,8 +61,8 @@ class TimeConv(nn.Conv1d):
         self._reach = dilation * (kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Rows stay rows in memory: a matrix product, or an image of height 1, channels last. On a
-        # CPU training takes half the time that it takes with channels first.
+        # Memory is channels-last: a matrix product, or an image of height 1. On a CPU training
+        # takes half the time of channels-first.
         if self.kernel_size == (1,):
             return nn.functional.linear(x, self.weight[..., 0])
         y = nn.functional.conv2d(
@@ -74,10 +75,10 @@ class TimeConv(nn.Conv1d):
 
 
 class TemporalLayer(nn.Module):
-    """Convolution along time, batch norm, ReLU; where asked, its input is added before the ReLU.
+    """Temporal convolution, batch norm, ReLU; optionally the input is added before the ReLU.
 
-    A residual layer starts as the identity (the norm's factor is 0 at first), so that a deep stack
-    learns as soon as a shallow one.
+    A residual layer is initialized as the identity (the norm's weight is 0), so that a deep stack
+    learns as fast as a shallow one.
 
     Shapes:
         x (B, T, C), valid (B, T) bool or None for all; returns (B, T, C'), 0 where invalid if x is.
@@ -96,7 +97,8 @@ class TemporalLayer(nn.Module):
         super().__init__()
         self.conv = TimeConv(channels, to, kernel, dilation)
         self.norm = RowNorm(to)
-        # Whole channels of a sample: one draw per row and channel is a fifth of a training step.
+        # Drops whole channels of a sample: one draw per row and channel would take a fifth of a
+        # training step.
         self.dropout = nn.Dropout1d(dropout)
         self.residual = residual and channels == to
         if self.residual:
@@ -110,15 +112,15 @@ class TemporalLayer(nn.Module):
 
 
 class SpotNet(SpottingNetwork):
-    """The network of the presets that ship; see the module.
+    """The network of the shipped presets; see the module.
 
     Args:
-        config: its shape; see `NetConfig`.
-        graph: over the ROIs of the features it will read; None takes the configuration's prior.
+        config: its architecture; see `NetConfig`.
+        graph: over the ROIs of the features; None takes the prior of the configuration.
 
     Raises:
-        UsageError: no such graph or graph layer, or options that do not fit it.
-        ConfigError: the layer cannot learn edges as the configuration asks.
+        UsageError: unknown graph or graph layer, or options that do not fit it.
+        ConfigError: the configuration requests learned edges, which the layer does not support.
     """
 
     config: NetConfig
@@ -137,7 +139,7 @@ class SpotNet(SpottingNetwork):
             channels = cast(int, self.graph_layer.out_channels)
             self.graph_norm = RowNorm(channels)
 
-        # Beside the graph, which is of the ROIs alone.
+        # Extra nodes bypass the graph, which covers only the ROIs.
         beside = len(SIGNS) * (2 + 4 * len(config.motion_rows)) if config.signs else 0
         widths = (nodes * channels + beside, *config.widths)
         self.temporal = nn.ModuleList(
@@ -153,7 +155,7 @@ class SpotNet(SpottingNetwork):
 
     @property
     def half_width(self) -> int:
-        """Rows on either side of a row on which its scores depend."""
+        """The scores of a row depend on this many rows on either side."""
         config = self.config
         stack = sum(d * (k // 2) for k, d in zip(config.kernels, config.dilations, strict=True))
         head = config.head_dilation * (config.head_kernel // 2) * (1 + config.apex_branch)
@@ -186,7 +188,7 @@ class SpotNet(SpottingNetwork):
 
     @classmethod
     def load_published(cls, path: StrPath) -> NoReturn:
-        """Nothing: for one release it says where it has gone.
+        """Removed: for one release its error names the new function.
 
         Raises:
             UsageError: always.

@@ -1,10 +1,10 @@
-"""What a spotting network is trained toward. numpy only.
+"""Training targets of spotting networks. numpy only.
 
 Targets have the form of the network's output, ten tracks in the order of `CHANNELS`, so that they
 are also the scores that a perfect network would give. Rows are those of the feature grid.
 
-Unlike the published ones (`aumer.spotting.auwgcn.targets`) ours lose no expression at a cut, are as
-wide at any rate, and let no end of an expression overwrite the start of the next.
+Unlike the published ones (`aumer.spotting.auwgcn.targets`) aumer's drop no expression at a cut,
+have widths in seconds, and never overwrite the start of an expression by the end of another.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TargetEvent(Moment):
-    """An expression in rows of the feature grid, as a network is taught it.
+    """An expression in rows of the feature grid, for training.
 
-    `certain` is False where the offset is a guess that nothing shall be learned from.
+    `certain` is False if the offset is a guess; then its rows get no weight.
 
     Raises:
         ValueError: unknown kind, or as `Moment`.
@@ -52,10 +52,10 @@ _OFFSET_POLICY = re.compile(r"mirror|ignore|drop|(apex|onset)(?:\+(\d+))?")
 
 
 def filled_offset(onset: int, apex: int | None, policy: str) -> int | None:
-    """The offset that `policy` gives to an expression whose coders gave none, in frames.
+    """The offset in frames, by `policy`, of an expression whose coders gave none.
 
     "mirror" and "ignore": 2 apex - onset (AUW-GCN); "apex", "apex+N", "onset+N": N frames later;
-    "drop": none. Without an apex only "onset+N" can tell, the others give none.
+    "drop": none. Without an apex only "onset+N" gives an offset.
 
     Raises:
         UsageError: another policy.
@@ -84,10 +84,10 @@ def events(
 ) -> tuple[TargetEvent, ...]:
     """The expressions in rows of features whose row i shows frame `frames[i]`, in order of onset.
 
-    A row is the one whose frame is nearest. What lies partly outside is cut to the rows there are;
-    what lies wholly outside is left out, and so is what the policy gives no offset
-    (`filled_offset`; by "ignore" the event is uncertain and its rows will weigh nothing). An apex
-    outside its interval counts as missing: "middle" puts it half way, "drop" leaves the event out.
+    Frames are mapped to the row with the nearest frame. An expression partly outside is clipped to
+    the rows; one completely outside is left out, and so is one without an offset by the policy
+    (`filled_offset`; with "ignore" the event is uncertain and its rows get no weight). An apex
+    outside its interval counts as missing: "middle" puts it half-way, "drop" leaves the event out.
 
     Raises:
         UsageError: an unknown policy.
@@ -96,7 +96,7 @@ def events(
         raise UsageError(
             f"the missing-apex policy must be middle or drop; found {missing_apex_policy!r}"
         )
-    filled_offset(0, None, missing_offset_policy)  # an unknown one is refused whatever is missing
+    filled_offset(0, None, missing_offset_policy)  # refuses an unknown policy
     found = []
     for one in expressions:
         onset, apex, offset = one.onset, one.apex, one.offset
@@ -118,11 +118,11 @@ def events(
 
 
 def nearest_rows(frames: IntArray, wanted: Sequence[int]) -> tuple[int, int, int]:
-    """The rows whose frames (ascending, repeats allowed) are nearest; the earlier one of two."""
+    """The rows whose frames (ascending, repeats allowed) are nearest; of two the earlier."""
     after = np.searchsorted(frames, wanted).clip(0, len(frames) - 1)
     before = np.maximum(after - 1, 0)
     is_before = np.abs(frames[before] - wanted) <= np.abs(frames[after] - wanted)
-    # Of rows that show the same frame the first.
+    # Of rows with the same frame the first.
     rows = np.searchsorted(frames, frames[np.where(is_before, before, after)])
     onset, apex, offset = (int(r) for r in rows)
     return onset, apex, offset
@@ -152,11 +152,11 @@ class TargetSettings:
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the ten tracks should be, and how much each row counts.
+    """Target values of the ten tracks, and the weight of each row.
 
     Shapes:
         values (T, 10) float32 in [0, 1], in the order of `CHANNELS`; onset, offset and neither of
-        one kind sum to 1. weight (T,) float32, 0 where nothing is known.
+        one kind sum to 1. weight (T,) float32, 0 where the truth is unknown.
     """
 
     values: FloatArray
@@ -177,7 +177,7 @@ class Targets:
 
     @property
     def boundary(self) -> IntArray:
-        """(T, 2) micro, macro: 0 onset, 1 offset, 2 neither, whichever is likeliest."""
+        """(T, 2) micro, macro: 0 onset, 1 offset, 2 neither, the most probable one."""
         return np.stack([self.values[:, classes(kind)].argmax(axis=1) for kind in KINDS], axis=1)
 
 
@@ -186,9 +186,9 @@ def targets(
 ) -> Targets:
     """Targets of a whole video of `length` rows at `rate` rows a second.
 
-    Apex, onset and offset are Gaussians of height 1, the higher one where two meet; action is 1
-    from onset to offset. Where an onset meets an offset of its kind (one expression follows or
-    overlaps another) they share the row in proportion. Rows of uncertain events weigh 0.
+    Apex, onset and offset are Gaussians of height 1, combined by their maximum; action is 1 from
+    onset to offset. Where an onset coincides with an offset of its kind (one expression follows or
+    overlaps another) they share the row in proportion. Rows of uncertain events have weight 0.
 
     Raises:
         UsageError: an event reaches beyond the last row.
@@ -212,23 +212,25 @@ def targets(
         total = np.maximum(onset + offset, 1)
         onset /= total
         offset /= total
-        # Rounding must not leave -1e-8: its logarithm is NaN.
+        # Clip rounding errors such as -1e-8, whose logarithm is NaN.
         neither[:] = np.maximum(1 - onset - offset, 0)
     return Targets(values, weight)
 
 
 class AumerObjective(Objective):
-    """Ours: `targets`, and `aumer.spotting.losses.spot_loss`, which weighs both kinds alike."""
+    """aumer's objective: `targets`, and `aumer.spotting.losses.spot_loss`, with equal weight of
+    both kinds.
+    """
 
     def targets(self, found: Iterable[TargetEvent], length: int, rate: float) -> Targets:
-        """As the function of this name."""
+        """See the function `targets`."""
         return targets(found, length, rate)
 
     def loss(
         self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
     ) -> dict[str, Tensor]:
         """As `spot_loss`."""
-        from aumer.spotting.losses import spot_loss  # torch is loaded when it is asked for
+        from aumer.spotting.losses import spot_loss  # loads torch only when used
 
         return spot_loss(logits, targets, weight, across=across)
 
@@ -247,7 +249,7 @@ def _blank(length: int) -> FloatArray:
     return values
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     _NOW = "aumer.spotting.auwgcn.targets"
     __getattr__ = moved(
         __name__,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 
 from aumer.errors import UsageError
 from aumer.pipeline import Spotter
@@ -118,12 +118,20 @@ class Decisions:
         return fixed
 
     def _cut(self, features: Features) -> Features:
-        """Whole seconds less of a run whose begin is forgotten."""
+        """What a decision needs alone, and whole seconds less of a run whose begin is not in it.
+
+        So it has one of few lengths once a run is long: for each length that a network has not seen
+        before, torch's library makes code that it keeps, a megabyte.
+        """
         rate, first = features.rate, round(float(features.times[0]) * features.rate)
-        if not self._runs or not self._runs[0][0] < first:
-            return features
-        hold = max(1, round(HOLD_S * rate))
-        count = (self._runs[0][0] - first) % hold
+        least = first + len(features) - ceil(self.keeps_s * rate)
+        begin = max(first, least)
+        run = next((run for run in self._runs if run[0] < begin < run[1]), None)
+        if run is not None:
+            hold = max(1, round(HOLD_S * rate))
+            begin = run[0] + (begin - run[0]) // hold * hold
+            begin += hold if begin < first else 0
+        count = begin - first
         return replace(features, **{name: getattr(features, name)[count:] for name in _ROWS})
 
     def _told(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import asdict, replace
 from os import PathLike
@@ -117,22 +118,25 @@ class Live:
         self._stopped = True
         if self._played is not None:
             self._played.stop()
+        if self._reader is not None:  # a camera may hang
+            self._reader.end()
 
     def close(self) -> None:
         """Give everything back; what was recorded so far is kept. Harmless when repeated."""
         self._began = True
-        if self._reader is not None:
-            self._reader.close()
-        self._frames.close()
+        # What is read is closed by its reader, in the reader's thread: a camera may hang there.
+        (self._frames if self._reader is None else self._reader).close()
         writer, self._writer = self._writer, None
-        if writer is not None and self._played is not None:
-            if self._played.recorded and self._record is not None:
-                with writer:
-                    pass
-                self.summary.recording = as_path("record", self._record)
-            else:
-                writer.discard()  # of no frame there is no film
-        self._spotter.close()
+        try:
+            if writer is not None and self._played is not None:
+                if self._played.recorded and self._record is not None:
+                    with writer:
+                        pass
+                    self.summary.recording = as_path("record", self._record)
+                else:
+                    writer.discard()  # of no frame there is no film
+        finally:
+            self._spotter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -150,30 +154,33 @@ class Live:
                 overwrite=self._overwrite,
             )
         self._played = Played(self._frames, by_clock=self._by_clock, record=self._writer)
-        if self._stopped:
-            self._played.stop()
         self._reader = VideoReader(
             self._played, end=self._end, keep=keep, queue_size=_WAITING, drops=self._by_clock
         )
+        if self._stopped:  # before there was any of them
+            self.stop()
         return self._reader
 
     def _steps(self) -> Generator[LiveStep, None, None]:
         due = -np.inf
         if self._by_clock:
             self._spotter.warm_up()
-        places = self._spotter.reached(
-            self._opened, keeps_s=self._decisions.keeps_s, workers=self._workers
-        )
-        for place in places:
-            assert place.frame is not None
-            summary, now = self.summary, place.frame.time_s
-            if not place.over:
-                summary.seconds = now
-                summary.analyzed += 1
-                summary.seen += place.face is not None
-            if place.over or (now >= due - 1e-6 and time.monotonic() >= self._again):
-                due = now + EVERY_S
-                yield self._decided(place)
+        # Closed here, whatever fails: elsewhere is another context.
+        with closing(
+            self._spotter.reached(
+                self._opened, keeps_s=self._decisions.keeps_s, workers=self._workers
+            )
+        ) as places:
+            for place in places:
+                assert place.frame is not None
+                summary, now = self.summary, place.frame.time_s
+                if not place.over:
+                    summary.seconds = now
+                    summary.analyzed += 1
+                    summary.seen += place.face is not None
+                if place.over or (now >= due - 1e-6 and time.monotonic() >= self._again):
+                    due = now + EVERY_S
+                    yield self._decided(place)
 
     def _decided(self, place: Reached) -> LiveStep:
         begin = time.monotonic()
@@ -288,10 +295,12 @@ def live(
         realtime: whether a source that is no camera goes on by the clock as one does, its frames
             dropped where there is no time for them; else it is read as fast as it is analyzed, and
             no frame is dropped.
-        recognizer: labels each expression by its motion, as of `spot` for features ("default" is
-            "graph-motion"): frames are not kept.
+        recognizer: labels each expression by its motion, as `spot` does for features ("default" is
+            "graph-motion"): frames are not kept. Of a video, `spot` looks at its frames again, and
+            may say otherwise.
         end: seconds after which to stop; None goes on until the source ends, or `Live.stop`.
-        record: a file, .mp4 or .mov, that gets all frames with their times, dropped ones too.
+        record: a file, .mp4 or .mov, that gets all frames with their times, dropped ones too; where
+            its disk is nearly full it ends, and the run goes on.
         overwrite: replace an existing file.
         model, graph, fps, face, device, sensitivity, micro_max_s, settings, workers: as of `spot`;
             one face is followed.
@@ -338,6 +347,7 @@ def live(
             "live spotting follows one face; say which: 'largest', 'left', 'right', or a number"
         )
     check_face(spotter.settings.face)
+    spotter.check_named()
     return Live(
         source,
         spotter,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import datetime
 import io
 import math
 import re
@@ -54,12 +55,20 @@ class Row:
         """
         found = self.optional(column)
         if not found:
-            raise self.error(column, "the cell is empty")
+            merged = "" if self.word == "line" else "; of merged cells, each needs the value"
+            raise self.error(column, f"the cell is empty{merged}")
         return found
 
     def optional(self, column: str) -> str:
-        """What the cell says, without blanks around it; nothing where it is empty."""
-        return text_of(self.cells.get(column))
+        """What the cell says, without blanks around it; nothing where it is empty.
+
+        Raises:
+            UsageError: the cell holds a date.
+        """
+        cell = self.cells.get(column)
+        if problem := date_problem(cell):
+            raise self.error(column, problem)
+        return text_of(cell)
 
     def number_in(self, column: str) -> float:
         """The cell's number.
@@ -246,6 +255,19 @@ def text_of(cell: Any) -> str:
     return "" if cell is None else str(cell).strip()
 
 
+def date_problem(cell: Any) -> str:
+    """What to say of a cell that holds a date or a time; nothing of another.
+
+    No table here has one: spreadsheets make them of names such as 1-2.
+    """
+    if not isinstance(cell, (datetime.date, datetime.time, datetime.timedelta)):
+        return ""
+    return (
+        f"holds the date or time {cell}, which a spreadsheet made of what was typed; format the "
+        "column as text and type it again"
+    )
+
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -255,6 +277,12 @@ def number_of(text: str, *, decimal_comma: bool = False) -> float | None:
         text = text.replace(",", ".")
     value = float(text) if _NUMBER.fullmatch(text) else math.inf
     return value if math.isfinite(value) else None
+
+
+def nearest_frame(value: float) -> int:
+    """The whole number nearest to a finite one; halves upward, so that an interval between two
+    frames keeps its length wherever it lies."""
+    return math.floor(value + 0.5)
 
 
 def plain(cell: Any) -> str:
@@ -308,6 +336,18 @@ def sheet_of(path: StrPath, text: str) -> Sheet:
     return Sheet(path, "", lines, decimal_comma=separator != ",")
 
 
+#: First bytes of files that are taken for text tables, and what to do about these.
+_NO_TEXT: Mapping[bytes, str] = {
+    b"\x1f\x8b": "it is compressed by gzip: unpack it",
+    b"\x80": "a pickle, which may run code, is not read: save it as CSV",
+    b"PAR1": "it is a Parquet file: save it as CSV",
+    b"\x89HDF": "it is an HDF5 file: save it as CSV",
+    b"\x93NUMPY": "it is a numpy file: call it NAME.npy",
+    b"MATLAB": "it is a MATLAB file: call it NAME.mat",
+    b"%PDF": "it is a PDF: save its table as CSV",
+}
+
+
 def encoding_of(content: bytes) -> str:
     """How a file's bytes are to be read: UTF-16 where its mark or its first letters show it."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -328,6 +368,8 @@ def decoded(path: StrPath, content: bytes) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
+        if advice := _no_text(content):
+            raise UsageError(f"{path} is not a text file; {advice}") from error
         if encoding != "utf-8-sig":
             raise UsageError(
                 f"{path} is neither a text file in UTF-8 nor one in UTF-16: {error.reason}"
@@ -339,8 +381,13 @@ def decoded(path: StrPath, content: bytes) -> str:
             "Windows-1252. If that is right, save the file as UTF-8 (Excel: 'CSV UTF-8')"
         ) from error
     if "\0" in text:
-        raise UsageError(f"{path} is not a text file: it holds null bytes")
+        advice = _no_text(content) or "it holds null bytes"
+        raise UsageError(f"{path} is not a text file; {advice}")
     return text
+
+
+def _no_text(content: bytes) -> str:
+    return next((advice for start, advice in _NO_TEXT.items() if content.startswith(start)), "")
 
 
 #: Texts that spreadsheets would take for formulas and run, one quote more before them or not.

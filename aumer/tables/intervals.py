@@ -19,8 +19,8 @@ from typing import Any
 from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
-from aumer.tables.cells import number_of, plain, sheet_of, text_of
-from aumer.tables.lines import COLUMNS, KIND_WORDS, MISSING, Lines, RowKind
+from aumer.tables.cells import date_problem, nearest_frame, number_of, plain, sheet_of, text_of
+from aumer.tables.lines import COLUMNS, KIND_WORDS, MISSING, MOST_FRAMES, Lines, RowKind
 from aumer.tables.reading import TABLE, IntervalReading, Offset, Unit, choose, reader_of
 from aumer.types import Kind
 
@@ -31,6 +31,7 @@ _ZERO_IS_MISSING = frozenset(map(plain, ("video_name", "start_frame", "end_frame
 
 #: Of a video's file; not the end of a name such as 006_1.2.
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,3}$")
+_TOO_MANY = f"more than any video has; at most {MOST_FRAMES:,} are read"
 #: Faults that one error tells.
 _TOLD = 10
 
@@ -84,6 +85,7 @@ class IntervalTable:
         columns: the table's own name for each role of `COLUMNS` that was read.
         notes: what a user should know: columns left aside, rows of kind ``ignore``, ...
         line_name: how a line is named in messages, `{}` its number.
+        line_names: of each line, where these say more than its number.
         reader: by which it was read.
         unit: of its intervals: seconds where it has no frames.
         first_frame: what it calls a video's first frame; 0 where nobody said.
@@ -100,6 +102,7 @@ class IntervalTable:
     unit: Unit = "frames"
     first_frame: int = 0
     offset: Offset = "included"
+    line_names: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[IntervalRow]:
         return iter(self.rows)
@@ -114,7 +117,11 @@ class IntervalTable:
 
     def at(self, row: IntervalRow) -> str:
         """Where a row stands."""
-        return f"{self.where}, {self.line_name.format(row.line)}"
+        return f"{self.where}, {self.line(row.line)}"
+
+    def line(self, number: int) -> str:
+        """How messages name a line."""
+        return self.line_names[number - 1] if self.line_names else self.line_name.format(number)
 
     def error(self, row: IntervalRow, role: str, problem: str) -> UsageError:
         """An error that says where it is."""
@@ -142,7 +149,10 @@ class IntervalTable:
             elif seconds is None:
                 found.append(None)
             elif rate := row.fps or fps:
-                found.append(round(seconds * rate) - behind)
+                if abs(seconds * rate) > MOST_FRAMES:
+                    problem = f"{seconds:g} s at {rate:g} frames a second are {_TOO_MANY}"
+                    raise self.error(row, f"{name}_s", problem)
+                found.append(nearest_frame(seconds * rate) - behind)
             else:
                 raise self.error(
                     row, f"{name}_s", "seconds need the video's frame rate; add a column fps, or "
@@ -244,7 +254,9 @@ def _found(
             "that is meant as CSV"
         )
     lines = fitting[0] if fitting else max(candidates, key=lambda one: len(one.known))
-    lines.check(wanted, unnamed_kind, optional)
+    # Who gives no reading cannot say the kind either.
+    said = reading.reader != TABLE
+    lines.check(wanted, unnamed_kind, optional, kind_may_be_said=said)
     return lines
 
 
@@ -353,6 +365,7 @@ class _Reader:
             "frames" if placed or "onset_s" not in self.known else "seconds",
             (reading.first_frame or 0) if lines.first_frame is None else lines.first_frame,
             lines.offset or reading.offset or "included",
+            lines.line_names,
         )
 
     def _notes(self, rows: Sequence[IntervalRow]) -> Iterator[str]:
@@ -377,7 +390,7 @@ class _Reader:
         self._say(number, f", column {column}: {problem}")
 
     def _say(self, number: int, text: str) -> None:
-        self.faults.append(f"{self.lines.sheet.where}, {self.lines.line_name.format(number)}{text}")
+        self.faults.append(f"{self.lines.sheet.where}, {self.lines.line(number)}{text}")
 
     def _cells(self, number: int, line: Sequence[Any]) -> dict[str, str] | None:
         """Cells by role; `None` where the line is broken."""
@@ -388,7 +401,10 @@ class _Reader:
                 filled -= 1
             self._say(number, f": {filled} cells where the header has {width}")
             return None
-        return {role: text_of(line[index]) for role, index in self.known.items()}
+        dates = {r: p for r, index in self.known.items() if (p := date_problem(line[index]))}
+        for role, problem in dates.items():
+            self._fault(number, role, problem)
+        return None if dates else {r: text_of(line[index]) for r, index in self.known.items()}
 
     def _row(self, number: int, cells: Mapping[str, str]) -> IntervalRow | None:
         before = len(self.faults)
@@ -448,7 +464,7 @@ class _Reader:
             return None
         if not value.is_integer() and self.reading.unit == "frames":
             self.rounded += 1
-            value = float(round(value))
+            value = float(nearest_frame(value))
         if not value.is_integer():
             column = self.lines.names[self.known[role]]
             self._fault(
@@ -461,12 +477,17 @@ class _Reader:
         if value < 0 and not self.allowed.negative:
             self._fault(number, role, f"frames count from 0, found {cells[role]}")
             return None
+        if abs(value) > MOST_FRAMES:
+            self._fault(number, role, f"{cells[role]} is {_TOO_MANY}")
+            return None
         return int(value)
 
     def _seconds(self, number: int, role: str, cells: Mapping[str, str]) -> float | None:
         value = self._number(number, role, cells)
         if value is not None and value < 0 and not self.allowed.negative:
             self._fault(number, role, f"seconds count from the first frame, found {value:g}")
+        if value is not None and abs(value) > MOST_FRAMES:
+            self._fault(number, role, f"{value:g} s is {_TOO_MANY}")
         return value
 
     def _number(self, number: int, role: str, cells: Mapping[str, str]) -> float | None:

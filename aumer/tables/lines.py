@@ -62,6 +62,9 @@ KIND_WORDS: Mapping[str, RowKind] = {
 }
 #: Texts that stand for an empty cell of a number.
 MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "/"))
+#: Frames (and seconds) from the first that a table may name: days at the rate of any camera. What
+#: lies beyond is no frame, and sums of it would not fit into an integer.
+MOST_FRAMES = 10**9
 #: A header stands within the first lines of a sheet.
 _HEADER_WITHIN = 40
 
@@ -74,6 +77,7 @@ class Lines:
         header: index of the header among the lines; -1 for JSON, which has none.
         names: of the columns.
         line_name: how a line is named in messages, `{}` its number.
+        line_names: of each line, where these say more than its number.
         first_frame: what the lines call a video's first frame, where they say it themselves.
         offset: whether that frame belongs to the interval, where they say it themselves.
         notes: what a user should know of how they were found.
@@ -86,6 +90,7 @@ class Lines:
     first_frame: int | None = None
     offset: Offset | None = None
     notes: tuple[str, ...] = ()
+    line_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, sheet: Sheet) -> Lines | None:
@@ -113,8 +118,12 @@ class Lines:
 
     @property
     def where(self) -> str:
-        head = "" if self.header < 0 else f", {self.line_name.format(self.header + 1)}"
+        head = "" if self.header < 0 else f", {self.line(self.header + 1)}"
         return f"{self.sheet.where}{head}"
+
+    def line(self, number: int) -> str:
+        """How messages name a line."""
+        return self.line_names[number - 1] if self.line_names else self.line_name.format(number)
 
     def lacks(
         self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
@@ -134,9 +143,18 @@ class Lines:
         return missing
 
     def check(
-        self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
+        self,
+        wanted: Collection[str],
+        unnamed_kind: Kind | None,
+        optional: Collection[str],
+        *,
+        kind_may_be_said: bool = False,
     ) -> None:
-        """Raise what is wrong with the header."""
+        """Raise what is wrong with the header.
+
+        Args:
+            kind_may_be_said: the kind of all rows can be given beside the table.
+        """
         found = ", ".join(name or "(no name)" for name in self.names)
         problems = []
         for role, places in self.known.items():
@@ -162,6 +180,8 @@ class Lines:
         text = "; ".join(problems)
         if missing:
             text += f"; needed are {needed}; found {found or 'nothing'}"
+            if kind_may_be_said and missing == ["kind"]:
+                text += ". If all rows are of one kind, say it with `kind`: micro or macro"
             text += f".{self._hint(missing)}"
         raise UsageError(f"{self.where}: {text}")
 

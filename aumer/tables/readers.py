@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +35,8 @@ Row = Mapping[str, Any]
 
 #: Columns of intervals in arrays, by their number.
 _OF_ARRAYS = {2: ("onset", "offset"), 3: ("onset", "offset", "code")}
+#: Columns that a list or an object in a cell would empty without a word.
+_SIMPLE = frozenset(COLUMNS) - {"aus", "comment"}
 #: Kinds by their code.
 _CODES: Mapping[int, Kind] = {1: "macro", 2: "micro"}
 #: A header stands within the first lines; more than one name of a column where it is not the first.
@@ -57,6 +61,12 @@ class TableReader(IntervalReader):
         return False  # it is what all else is taken for
 
     def find(self, path: Path, reading: IntervalReading) -> Sequence[Lines]:
+        with foreign(path, "a table"):
+            is_folder = path.is_dir()
+        if is_folder:
+            raise UsageError(
+                f"{path} is a folder without files of intervals; there may be {PerVideoReader.what}"
+            )
         if path.suffix.lower() in (".json", ".annotations"):
             return [_of_json(path)]
         return [found for one in sheets(path) if (found := Lines.of(one))]
@@ -79,7 +89,7 @@ class HeaderlessReader(IntervalReader):
             lines = _text_lines(path)
         except UsageError:
             return False
-        return bool(lines) and not _names_columns(lines) and _numbers(lines[0]) >= 2
+        return bool(lines) and not _names_columns(lines) and _begins_with_numbers(lines[0])
 
     def find(self, path: Path, reading: IntervalReading) -> Sequence[Lines]:
         lines = _text_lines(path, keep_empty=True)
@@ -95,9 +105,10 @@ class JsonListsReader(IntervalReader):
     """JSON whose videos or rows are lists."""
 
     what: ClassVar[str] = (
-        'JSON lists: {"video": [[onset, offset, kind], ...]}, [["video", onset, offset, kind], '
-        '...], a list of objects, one object a line, or ActivityNet\'s "results" and "database" '
-        "(segment, label, score)"
+        'JSON lists: {"video": [[onset, offset, kind], ...]}, {"video": {"micro": [[onset, '
+        'offset], ...]}}, [["video", onset, offset, kind], ...], a list of objects, one object a '
+        'line, what pandas writes, or ActivityNet\'s "results" and "database" (segment, label, '
+        "score)"
     )
 
     takes_columns: ClassVar[bool] = True
@@ -117,18 +128,24 @@ class JsonListsReader(IntervalReader):
         items = [_of_item(path, name, item) for name, item in listed]
         lists = [item for item in items if isinstance(item, list)]
         rows = [item for item in items if not isinstance(item, list)]
+        named = [v for v, item in listed if isinstance(item, list) or not lists]
+        line_names = _numbered(named)
         if lists and any(row.get("kind") != "none" for row in rows):
             raise UsageError(f"{path}: some of its intervals are lists, others have names")
         if not lists:
-            found = _as_lines(path, rows)
+            found = _as_lines(path, rows, line_names)
             _require_unit(str(path), found.names, found.sheet.lines, reading)
             return [found]
         empty = tuple(str(row["video"]) for row in rows)
-        cells = [[_json_cell(cell) for cell in row] for row in lists]
-        names, note = _column_names(str(path), cells, reading)
-        _require_unit(str(path), names, cells, reading)
-        cells, more = _with_empty(cells, names, empty)
-        return [Lines(Sheet(path, "", cells), -1, names, "row {}", notes=(*note, *more))]
+        for row, line_name in zip(lists, line_names, strict=True):
+            for cell in row:
+                _require_simple(path, line_name, "", cell)
+        names, note = _column_names(str(path), lists, reading)
+        _require_unit(str(path), names, lists, reading)
+        lines, names, more = _with_empty(lists, names, empty, reading.kind)
+        line_names = (*line_names, *empty)
+        sheet = Sheet(path, "", lines)
+        return [Lines(sheet, -1, names, notes=(*note, *more), line_names=line_names)]
 
 
 class MatReader(IntervalReader):
@@ -146,7 +163,9 @@ class MatReader(IntervalReader):
         from scipy.io import loadmat
 
         with foreign(path, "a MATLAB file"):
-            if path.read_bytes()[:10].startswith(b"MATLAB 7.3"):
+            with path.open("rb") as file:
+                start = file.read(10)
+            if start.startswith((b"MATLAB 7.3", b"\x89HDF")):
                 raise UsageError(
                     f"{path} is a MATLAB file of version 7.3, which is another format; save it "
                     "with save(name, ..., '-v7')"
@@ -196,40 +215,86 @@ class PerVideoReader(IntervalReader):
         if arrays:
             held = [one for file in arrays for one in _plain_arrays(file)]
             return [_of_arrays(path, held, reading, 0)]
-        lines, empty = [], []
-        for file in files:
-            found = _text_lines(file)
-            if found and _names_columns(found):
+        for one, other in itertools.pairwise(sorted(files, key=lambda file: file.stem)):
+            if one.stem == other.stem:
                 raise UsageError(
-                    f"{file}: its first line names columns; the files of the reader per-video have "
-                    "lines of intervals alone"
+                    f"{path}: {one.name} and {other.name} are both of the video {one.stem}; keep "
+                    "one of them there"
                 )
-            lines += [[file.stem, *line] for line in found]
-            empty += [] if found else [file.stem]
+        header, read = _without_header(files)
+        lines = [[file.stem, *line] for file, _, line in read]
+        line_names = tuple(f"{file.name}, line {number}" for file, number, _ in read)
+        filled = {file for file, *_ in read}
+        empty = tuple(file.stem for file in files if file not in filled)
         names: tuple[str, ...] = ("video", "kind", "onset", "offset")
         note: tuple[str, ...] = ()
-        if lines:
+        if header is not None:
+            names = ("video", *header)
+        elif lines:
             names, note = _column_names(str(path), lines, reading, video_first=True)
-            _require_unit(str(path), names, lines, reading)
-        lines, more = _with_empty(lines, names, empty)
-        note = (*note, *more)
+        _require_unit(str(path), names, lines, reading)
+        lines, names, more = _with_empty(lines, names, empty, reading.kind)
         sheet = Sheet(path, "", lines)
-        return [Lines(sheet, -1, names, "row {} of its files", notes=note)]
+        line_names = (*line_names, *empty)
+        return [Lines(sheet, -1, names, notes=(*note, *more), line_names=line_names)]
+
+
+def _without_header(
+    files: Sequence[Path],
+) -> tuple[tuple[str, ...] | None, list[tuple[Path, int, Sequence[Any]]]]:
+    """The header that all files have or none has, and each line with its file and number.
+
+    Raises:
+        UsageError: they have different headers.
+    """
+    headers: dict[tuple[str, ...] | None, Path] = {}
+    found = []
+    for file in files:
+        lines = [
+            (number, line)
+            for number, line in enumerate(_text_lines(file, keep_empty=True), start=1)
+            if any(map(text_of, line))
+        ]
+        if lines:
+            named = _names_columns([lines[0][1]])
+            header = tuple(text_of(cell) for cell in lines.pop(0)[1]) if named else None
+            headers.setdefault(header, file)
+        found += [(file, number, line) for number, line in lines]
+    if len(headers) > 1:
+        (one, first), (other, second), *_ = headers.items()
+        told = [
+            f"{file.name} begins with {','.join(names) if names else 'an interval'}"
+            for names, file in ((one, first), (other, second))
+        ]
+        raise UsageError(
+            f"{files[0].parent}: {' and '.join(told)}; all files must name their columns alike, or "
+            "none of them"
+        )
+    return next(iter(headers), None), found
 
 
 def _with_empty(
-    lines: list[list[Any]], names: Sequence[str], empty: Sequence[str]
-) -> tuple[list[list[Any]], tuple[str, ...]]:
-    """The lines with one more for each video without an interval, or what to say of these."""
-    if empty and "kind" not in names:
+    lines: Sequence[Sequence[Any]], names: tuple[str, ...], empty: Sequence[str], kind: Kind | None
+) -> tuple[list[list[Any]], tuple[str, ...], tuple[str, ...]]:
+    """The lines with one more for each video without an interval, the columns' names, and what to
+    say of these videos."""
+    made = [list(line) for line in lines]
+    roles = [ROLES.get(plain(name)) for name in names]
+    if empty and kind is not None and not {"kind", "code"} & set(roles):
+        made = [[*line, *[""] * (len(names) - len(line)), kind] for line in made]
+        names, roles = (*names, "kind"), [*roles, "kind"]
+    if empty and "kind" not in roles:
         # Without a column kind every line is an expression.
-        return lines, (
-            f"{len(empty)} videos without an interval, such as {empty[0]}, are not among its rows; "
-            "a list of videos names them",
+        return (
+            made,
+            names,
+            (
+                f"{len(empty)} videos without an interval, such as {empty[0]}, are not among its "
+                "rows; a list of videos names them",
+            ),
         )
-    cells = {"kind": "none"}
-    more = [[name if n == "video" else cells.get(n, "") for n in names] for name in empty]
-    return [*lines, *more], ()
+    more = [[{"video": name, "kind": "none"}.get(r or "", "") for r in roles] for name in empty]
+    return [*made, *more], names, ()
 
 
 # -- text ------------------------------------------------------------------------------------------
@@ -275,6 +340,12 @@ def _numbers(line: Sequence[Any]) -> int:
     return sum(number_of(text_of(cell)) is not None for cell in line)
 
 
+def _begins_with_numbers(line: Sequence[Any]) -> bool:
+    """Whether a line has two numbers or more, one of which may be missing, such as nan."""
+    missing = sum(text_of(cell).casefold() in MISSING - {""} for cell in line)
+    return _numbers(line) >= 1 and _numbers(line) + missing >= 2
+
+
 def _column_names(
     where: str,
     lines: Sequence[Sequence[Any]],
@@ -304,10 +375,16 @@ def _column_names(
     columns = [[text_of(line[k]) if k < len(line) else "" for line in lines] for k in range(width)]
     guessed = _guessed(columns, video_first)
     if guessed is None:
+        odd = next((line for line in lines if len(line) != len(lines[0])), None)
+        uneven = ""
+        if odd is not None:
+            cells = (f"{odd[0]}: " if own else "") + ", ".join(map(text_of, odd[len(own) :]))
+            uneven = f"; not all its lines have {len(lines[0]) - len(own)} cells: {cells}"
+        begin = f"{lines[0][0]}: " if own else ""
         raise UsageError(
             f"{where}: cannot tell what its {width - len(own)} columns are, such as "
-            f"{', '.join(map(text_of, lines[0][len(own) :]))}; name them with `columns`, such as "
-            "video,onset,offset,kind (- for one that is left aside)"
+            f"{begin}{', '.join(map(text_of, lines[0][len(own) :]))}{uneven}; name them with "
+            "`columns`, such as video,onset,offset,kind (- for one that is left aside)"
         )
     guesses = ", ".join(guessed[len(own) :])
     return guessed, (f"taken without a header, from what the cells hold: {guesses}",)
@@ -327,27 +404,75 @@ def _guessed(columns: Sequence[Sequence[str]], video_first: bool) -> tuple[str, 
             texts.append(index)
     if len(texts) != 1 or len(kinds) > 1:
         return None
-    roles = dict.fromkeys(texts, "video") | dict.fromkeys(kinds, "kind")
-    values = [[number_of(c) for c in columns[k]] for k in numbers]
-    if not kinds and len(values) > 2 and all(v in (1, 2) for v in values[-1]):
-        roles[numbers.pop()] = "code"
-        values.pop()
-    if len(values) > 2 and _is_score(values[-1]):
-        roles[numbers.pop()] = "score"
-        values.pop()
-        if not kinds and len(values) > 2 and all(v in (1, 2) for v in values[-1]):
-            roles[numbers.pop()] = "code"
-            values.pop()
-    if len(values) == 2:
-        roles |= dict(zip(numbers, ("onset", "offset"), strict=True))
-    elif len(values) == 3 and all(
-        a is not None and b is not None and (c is None or a <= b <= c)
-        for a, b, c in zip(*values, strict=True)
-    ):
-        roles |= dict(zip(numbers, ("onset", "apex", "offset"), strict=True))
-    else:
+    values = {k: [number_of(c) for c in columns[k]] for k in numbers}
+    found = _number_roles(values, coded=not kinds)
+    first = int(video_first)
+    if first in values:
+        # What pandas writes before the columns numbers the lines, and is no onset.
+        counts, sure = _line_numbers(values[first], columns[0] if video_first else [""])
+        apart = not video_first and numbers[0] < texts[0] < numbers[-1]
+        if counts or apart:
+            others = {k: v for k, v in values.items() if k != first}
+            without = _number_roles(others, coded=not kinds)
+            if apart or sure or found is None:
+                found = without if counts else None
+            elif without is not None:
+                return None  # an onset or the number of the only line?
+    if found is None:
         return None
-    return tuple(COLUMNS[roles[index]][0] for index in range(len(columns)))
+    roles = dict.fromkeys(texts, "video") | dict.fromkeys(kinds, "kind") | found
+    names = (roles.get(index, "-") for index in range(len(columns)))
+    return tuple(name if name == "-" else COLUMNS[name][0] for name in names)
+
+
+def _number_roles(
+    columns: Mapping[int, Sequence[float | None]], *, coded: bool
+) -> dict[int, str] | None:
+    """The roles of columns of numbers, `None` where they leave a choice.
+
+    Args:
+        coded: one of them may say the kind.
+    """
+    roles: dict[int, str] = {}
+    left = dict(columns)
+
+    def take_code() -> None:
+        if coded and "code" not in roles.values() and len(left) > 2:
+            last = max(left)
+            if all(v in (1, 2) for v in left[last]):
+                roles[last] = "code"
+                del left[last]
+
+    take_code()
+    if len(left) > 2 and _is_score(left[max(left)]):
+        roles[max(left)] = "score"
+        del left[max(left)]
+        take_code()
+    spans = list(zip(*left.values(), strict=True))
+    if len(left) == 2:
+        return roles | dict(zip(left, ("onset", "offset"), strict=True))
+    if len(left) == 3 and all(
+        a is not None and b is not None and (c is None or a <= b <= c) for a, b, c in spans
+    ):
+        return roles | dict(zip(left, ("onset", "apex", "offset"), strict=True))
+    return None
+
+
+def _line_numbers(values: Sequence[float | None], groups: Sequence[str]) -> tuple[bool, bool]:
+    """Whether a column numbers the lines, of each group anew, from 0 or from 1; and whether nothing
+    else can be meant, as some group has several lines.
+
+    Args:
+        groups: of each line, or one for all.
+    """
+    own: dict[str, list[float | None]] = {}
+    for k, value in enumerate(values):
+        own.setdefault(groups[k % len(groups)], []).append(value)
+    starts = {numbers[0] for numbers in own.values()}
+    counts = len(starts) == 1 and starts <= {0, 1}
+    for numbers in own.values():
+        counts = counts and numbers == [(numbers[0] or 0) + k for k in range(len(numbers))]
+    return counts, counts and max(map(len, own.values())) > 1
 
 
 def _is_score(values: Sequence[float | None]) -> bool:
@@ -378,7 +503,7 @@ def _documents(path: Path) -> list[Any]:
     with foreign(path, "a table"):
         text = decoded(path, path.read_bytes())
     documents: list[Any] = []
-    decoder, at = json.JSONDecoder(), 0
+    decoder, at = json.JSONDecoder(object_pairs_hook=_unique), 0
     with foreign(path, "JSON"):
         while at < len(text) and (rest := text[at:].lstrip()):
             at = len(text) - len(rest)
@@ -392,6 +517,15 @@ def _documents(path: Path) -> list[Any]:
     return documents
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which no name may be there twice: Python would keep the last alone."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+        raise ValueError(f"an object has the name {twice!r} twice")
+    return found
+
+
 def _of_json(path: Path) -> Lines:
     """The rows of a JSON file as lines; a row's line is its place in the list, from 1.
 
@@ -403,13 +537,38 @@ def _of_json(path: Path) -> Lines:
     return _as_lines(path, rows)
 
 
-def _as_lines(path: Path, rows: Sequence[Row], **facts: Any) -> Lines:
-    """Rows with names as lines; of none, with the names of a table of ours."""
+def _as_lines(
+    path: Path, rows: Sequence[Row], line_names: tuple[str, ...] = (), **facts: Any
+) -> Lines:
+    """Rows with names as lines; of none, with the names of a table of ours.
+
+    Raises:
+        UsageError: what a row must say is a list or an object.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     if not rows:
-        names = [name for name in COLUMNS if name != "code"]
+        names = [own[0] for role, own in COLUMNS.items() if role != "code"]
+    line_names = line_names or tuple(f"row {k}" for k in range(1, len(rows) + 1))
+    for row, line_name in zip(rows, line_names, strict=True):
+        for name, value in row.items():
+            if ROLES.get(plain(name)) in _SIMPLE:
+                _require_simple(path, line_name, f", column {name}", value)
     lines = [[_json_cell(row.get(name)) for name in names] for row in rows]
-    return Lines(Sheet(path, "", lines), -1, tuple(names), "row {}", **facts)
+    sheet = Sheet(path, "", lines)
+    return Lines(sheet, -1, tuple(names), "row {}", line_names=line_names, **facts)
+
+
+def _require_simple(path: Path, line_name: str, column: str, value: Any) -> None:
+    """Complain of a list or an object where a text or a number must be."""
+    if isinstance(value, (dict, list)):
+        found = json.dumps(value)
+        shown = found if len(found) <= 60 else f"{found[:60]} ..."
+        raise UsageError(f"{path}, {line_name}{column}: must be a text or a number; found {shown}")
+
+
+def _numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """How messages call rows, each with the video that it is listed under."""
+    return tuple(f"row {k} ({v})" if v else f"row {k}" for k, v in enumerate(names, start=1))
 
 
 def _rows_of(path: Path, document: Any) -> list[dict[str, Any]]:
@@ -424,7 +583,9 @@ def _rows_of(path: Path, document: Any) -> list[dict[str, Any]]:
             return [{**video, "kind": "none", "onset": None, "offset": None}]
     rows = document.get(name) if isinstance(document, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path}: needs an object with a list {name!r} of objects")
+        raise UsageError(
+            f"{path}: needs an object with a list {name!r} of objects; or {JsonListsReader.what}"
+        )
     return [{**video, **row} for row in rows]
 
 
@@ -435,30 +596,103 @@ def _json_cell(value: Any) -> Any:
 def _listed(documents: Sequence[Any]) -> list[tuple[str, Any]] | None:
     """Intervals with the video that they are listed under, if they are; `None` of other files."""
     if len(documents) > 1 or (documents and _is_row(documents[0])):
-        return [("", row) for row in documents] if all(map(_is_row, documents)) else None
+        rows = [("", row) for row in documents]
+        return rows if all(map(_is_row, documents)) else None
     document = documents[0] if documents else None
+    if (table := _pandas_rows(document)) is not None:
+        return [("", row) for row in table]
     if isinstance(document, list):
         fits = all(_is_row(row) or (isinstance(row, list) and len(row) > 2) for row in document)
-        return [("", row) for row in document] if document and fits else None
+        return [("", row) for row in document] if fits else None
     if not isinstance(document, dict) or {"rows", "expressions"} & document.keys():
         return None
     inner = [document[k] for k in ("results", "database") if isinstance(document.get(k), dict)]
-    under = [
-        (name, held.get("annotations") if isinstance(held, dict) else held)
-        for name, held in (inner[0] if inner else document).items()
-    ]
-    lists = [(name, held) for name, held in under if isinstance(held, list)]
-    if not lists or len(lists) < len(under):
+    held = inner[0] if inner else document
+    return _under_videos(held) if held else []
+
+
+def _under_videos(held: Mapping[str, Any]) -> list[tuple[str, Any]] | None:
+    """Intervals by video, in which they may be by kind, or the other way round; `None` of else."""
+    by_kind = _by_kind(held)
+    if by_kind is not None and all(isinstance(own, dict) for own in by_kind.values()):
+        parts = [
+            _of_video(video, own, kind)
+            for kind, videos in by_kind.items()
+            for video, own in videos.items()
+        ]
+    else:
+        parts = [
+            _of_video(video, own.get("annotations", own) if isinstance(own, dict) else own)
+            for video, own in held.items()
+        ]
+    known = [part for part in parts if part is not None]
+    if not parts or len(known) < len(parts):
         return None
-    if not all(isinstance(one, (list, dict)) for _, held in lists for one in held):
+    return [row for part in known for row in part]
+
+
+def _by_kind(held: Mapping[str, Any]) -> dict[Kind, Any] | None:
+    """What an object holds of each kind, if its names are kinds, each once."""
+    found: dict[Kind, Any] = {}
+    for word, own in held.items():
+        kind = KIND_WORDS.get(plain(word))
+        if (kind != "micro" and kind != "macro") or kind in found:
+            return None
+        found[kind] = own
+    return found or None
+
+
+def _of_video(video: str, own: Any, kind: Kind | None = None) -> list[tuple[str, Any]] | None:
+    """The intervals of one video, in a list or in one for each kind."""
+    if isinstance(own, dict) and kind is None:
+        by_kind = _by_kind(own) or {}
+        parts = [_of_video(video, held, word) for word, held in by_kind.items()]
+        known = [part for part in parts if part is not None]
+        if not parts or len(known) < len(parts):
+            return None
+        return [row for part in known for row in part if row[1] is not None] or [(video, None)]
+    if not isinstance(own, list) or not all(isinstance(one, (list, dict)) for one in own):
         return None
-    return [(name, one) for name, held in lists for one in held or [None]]
+    if kind is not None:
+        own = [{**one, "kind": kind} if isinstance(one, dict) else [*one, kind] for one in own]
+    return [(video, one) for one in own or [None]]
+
+
+def _pandas_rows(document: Any) -> list[dict[str, Any]] | None:
+    """The rows of a table as pandas writes it by columns (its default), by index, split or as a
+    table with a schema; `None` of anything else."""
+    if not isinstance(document, dict):
+        return None
+    data, columns = document.get("data"), document.get("columns")
+    if isinstance(data, list) and "schema" in document and all(map(_is_row, data)):
+        return list(data)
+    if isinstance(data, list) and isinstance(columns, list):
+        rows = [dict(zip(map(str, columns), row, strict=False)) for row in data
+                if isinstance(row, list) and len(row) == len(columns)]  # fmt: skip
+        return rows if len(rows) == len(data) and _has_roles(map(str, columns)) else None
+    own = list(document.values())
+    if _has_roles(document) and all(isinstance(column, dict) for column in own):
+        keys = own[0].keys()
+        if all(column.keys() == keys for column in own):
+            return [{name: column[key] for name, column in document.items()} for key in keys]
+    lists = [column for column in own if isinstance(column, list)]
+    if _has_roles(document) and len(lists) == len(own) and len(set(map(len, lists))) == 1:
+        return [dict(zip(document, row, strict=True)) for row in zip(*lists, strict=True)]
+    return own if own and all(map(_is_row, own)) else None
+
+
+def _has_roles(names: Iterable[str]) -> bool:
+    return {"video", "onset"} <= {ROLES.get(plain(name), "").removesuffix("_s") for name in names}
 
 
 def _is_row(value: Any) -> bool:
-    return isinstance(value, dict) and {"video", "onset"} <= {
-        ROLES.get(plain(name), "").removesuffix("_s") for name in value
-    }
+    """Whether an object names a video and an onset, and is no table by columns."""
+    if not isinstance(value, dict) or not _has_roles(value):
+        return False
+    return not any(
+        isinstance(cell, (dict, list)) for name, cell in value.items()
+        if ROLES.get(plain(name), "").removesuffix("_s") in ("video", "onset")
+    )  # fmt: skip
 
 
 def _of_item(path: Path, video: str, item: Any) -> Row | list[Any]:
@@ -493,7 +727,14 @@ class _Marked:
     def is_mask(self) -> bool:
         """One number for each frame, in a row or a column; two or three columns are intervals."""
         shape = self.array.shape
-        return len(shape) == 1 or min(shape) == 0 or (1 in shape and shape[1] not in _OF_ARRAYS)
+        if self.is_empty or len(shape) > 2:
+            return False
+        return len(shape) == 1 or (1 in shape and shape[1] not in _OF_ARRAYS)
+
+    @property
+    def is_empty(self) -> bool:
+        """No interval: what numpy and MATLAB write of an empty list, whatever its columns."""
+        return self.array.ndim > 0 and self.array.size == 0
 
 
 def _codes(array: Array) -> bool:
@@ -558,34 +799,66 @@ def _of_arrays(
         first_frame: what intervals of such files call the first frame, where the user does not say.
     """
     first = first_frame if reading.first_frame is None else reading.first_frame
-    behind = int(reading.offset == "excluded")
     for one in marked:
         if one.array.dtype.kind not in "biuf":
             raise UsageError(
                 f"{path}: {one.video} holds something else than numbers ({one.array.dtype})"
             )
-        if one.array.ndim > 2 or not (one.is_mask or one.array.shape[1] in _OF_ARRAYS):
+        fits = one.is_mask or (one.array.ndim == 2 and one.array.shape[1] in _OF_ARRAYS)
+        if not (fits or one.is_empty):
             raise UsageError(
                 f"{path}: {one.video} is an array of {one.array.shape}; it must be a mask, "
                 "(frames,), or intervals, (intervals, 2 or 3)"
             )
     masks = [one for one in marked if one.is_mask]
+    seconds = reading.unit == "seconds"
+    if masks and seconds:
+        raise UsageError(
+            f"{path}: the mask {masks[0].video} has an element for each frame; leave out `unit`, "
+            "which is seconds"
+        )
     coded = any((one.array > 1).any() for one in masks if one.kind is None)
+    names = ("onset_s", "offset_s") if seconds else ("onset", "offset")
+    # Masks count from 0, and the end of a run belongs to it: so lists beside them must, too.
+    behind = 0 if seconds else int(reading.offset == "excluded")
+    start = 0 if seconds else first
     rows: list[Row] = []
+    line_names: list[str] = []
     for one in marked:
         kind = one.kind or (None if coded and one.is_mask else reading.kind)
-        if one.is_mask:
-            rows += _runs(path, one, kind, coded)
+        if one.is_empty:
+            own: list[Row] = [{"video": one.video, "kind": "none", **dict.fromkeys(names)}]
+        elif one.is_mask:
+            own = list(_runs(path, one, kind, coded))
         else:
-            rows += _listed_intervals(path, one, kind, first, behind)
+            if reading.first_frame is None and first == 1 and not seconds:
+                _require_from_1(path, one)
+            own = list(_listed_intervals(path, one, kind, names, start, behind, reading))
+        rows += own
+        line_names += [f"{one.video}, interval {k}" for k in range(1, len(own) + 1)]
     notes = []
     if masks:
         notes.append(f"{len(masks)} masks: the first element is the video's first frame")
-    if len(masks) < len(marked):
+    lists = [one for one in marked if not (one.is_mask or one.is_empty)]
+    if lists and not seconds:
         notes.append(f"intervals count from {first}")
-    if not any("kind" in row for row in rows) and rows:
-        rows = [{**row, "kind": reading.kind} for row in rows]
-    return _as_lines(path, rows, first_frame=0, offset="included", notes=tuple(notes))
+    return _as_lines(
+        path,
+        rows,
+        tuple(line_names),
+        first_frame=0,
+        offset=(reading.offset or "included") if seconds else "included",
+        notes=tuple(notes),
+    )
+
+
+def _require_from_1(path: Path, one: _Marked) -> None:
+    """Complain of a list that cannot count from 1, where nobody says from what."""
+    if (one.array[:, 0] == 0).any():
+        raise UsageError(
+            f"{path}: an interval of {one.video} begins at frame 0, and lists in files of MATLAB "
+            "are taken to count from 1; say with `first_frame` from what these do, 0 or 1"
+        )
 
 
 def _runs(path: Path, one: _Marked, kind: Kind | None, coded: bool) -> Iterator[Row]:
@@ -623,26 +896,32 @@ def _runs(path: Path, one: _Marked, kind: Kind | None, coded: bool) -> Iterator[
 
 
 def _listed_intervals(
-    path: Path, one: _Marked, kind: Kind | None, first: int, behind: int
+    path: Path,
+    one: _Marked,
+    kind: Kind | None,
+    names: tuple[str, str],
+    first: int,
+    behind: int,
+    reading: IntervalReading,
 ) -> Iterator[Row]:
-    array = one.array
-    if array.dtype.kind == "f" and (array[:, :2] % 1).any():
-        raise UsageError(f"{path}, {one.video}: arrays hold whole frames; found fractions")
-    for line in array:
-        code = int(line[2]) if len(line) > 2 else 0
+    """The rows of a list, a number that is missing as nan."""
+    for line in one.array.astype(np.float64):
+        code = line[2] if len(line) > 2 else 0.0
         if len(line) > 2 and code not in _CODES:
             raise UsageError(
                 f"{path}, {one.video}: the third column must hold 1 (macro) or 2 (micro); found "
-                f"{line[2]:g}"
+                f"{code:g}"
             )
         if not code and kind is None:
             raise UsageError(
                 f"{path}, {one.video}: two columns do not say of what kind the intervals are; say "
                 "it with `kind`, or add a third column, 1 (macro) or 2 (micro)"
             )
+        if reading.unit is None and (odd := [v for v in line[:2] if math.isfinite(v) and v % 1]):
+            raise UsageError(f"{path}, {one.video}: {_NO_UNIT.format(found=f'{odd[0]:g}')}")
+        ends = (float(line[0]) - first, float(line[1]) - first - behind)
         yield {
             "video": one.video,
-            "kind": _CODES.get(code, kind),
-            "onset": int(line[0]) - first,
-            "offset": int(line[1]) - first - behind,
+            "kind": _CODES[int(code)] if code else kind,
+            **dict(zip(names, ends, strict=True)),
         }

@@ -7,10 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from aumer.errors import UsageError, VideoError
 from aumer.types import ImageArray, VideoInfo
@@ -25,7 +25,7 @@ class CameraSource:
     def __init__(
         self, capture: Capture, name: str, *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._capture, self._now = capture, now
+        self._capture, self._now, self._resized = capture, now, False
         if not capture.grab():
             capture.release()
             raise VideoError(
@@ -36,13 +36,30 @@ class CameraSource:
         self.info = VideoInfo(name, "camera", width, height, fps, None)
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
-        image = partial(retrieved, self._capture, self.info.name)
+        image = self._image
         first: float | None = None
         while self._capture.grab():
             now = self._now()
             first = now if first is None else first
             yield now - first, image
         logger.warning("%s gives no more frames; was it unplugged?", self.info.name)
+
+    def _image(self) -> ImageArray:
+        """The picture that was grabbed, at the size that the camera began with."""
+        found = retrieved(self._capture, self.info.name)
+        size, asked = found.shape[1::-1], (self.info.width, self.info.height)
+        if size == asked:
+            return found
+        if not self._resized:
+            self._resized = True
+            logger.warning(
+                "%s changes the size of its pictures from %d x %d to %d x %d px on the way; they "
+                "are scaled to the first",
+                self.info.name,
+                *asked,
+                *size,
+            )
+        return np.asarray(cv2.resize(found, asked, interpolation=cv2.INTER_AREA), np.uint8)
 
     def close(self) -> None:
         self._capture.release()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+from aumer.errors import UsageError
 from aumer.types import ImageArray
 from aumer.video.sources import FrameSource
 from aumer.video.writer import VideoFile
+
+logger = logging.getLogger("aumer")
 
 
 class Played:
@@ -17,7 +21,8 @@ class Played:
     Args:
         source: a camera gives its frames when they are due; anything else is held back.
         by_clock: whether frames wait for the clock; those of a camera need not.
-        record: gets every frame, whether it is analyzed or not. It is not closed here.
+        record: gets every frame, whether it is analyzed or not, until its disk is full, of which a
+            warning is logged. It is not closed here.
         now: seconds of a clock that never jumps.
 
     Attributes:
@@ -56,9 +61,17 @@ class Played:
                 yield time_s, image
             else:
                 picture = image()
-                self._record.write(picture, time_s)
-                self.recorded += 1
+                self._keep(self._record, picture, time_s)
                 yield time_s, picture.copy
+
+    def _keep(self, record: VideoFile, picture: ImageArray, time_s: float) -> None:
+        try:
+            record.write(picture, time_s)
+        except UsageError as error:  # what was recorded so far is whole, and the run goes on
+            self._record = None
+            logger.warning("the recording ends at %.1f s: %s", time_s, error)
+        else:
+            self.recorded += 1
 
     def close(self) -> None:
         self._stopped.set()

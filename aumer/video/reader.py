@@ -12,9 +12,10 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from aumer.arguments import number, whole
@@ -23,6 +24,9 @@ from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
 from aumer.video.sources import FrameSource, Source, open_source
 
 logger = logging.getLogger("aumer")
+
+#: Seconds without a frame after which a camera is asked about.
+_SILENT_S = 5.0
 
 Keep: TypeAlias = Callable[[int, float], bool]
 
@@ -155,6 +159,11 @@ class VideoReader:
         finally:
             self.close()
 
+    def end(self) -> None:
+        """There is nothing more to read than what is decoded by now, even if the source hangs;
+        from any thread, or a handler of signals."""
+        self._pump.end()
+
     def close(self) -> None:
         """Stop decoding and release the source; harmless when repeated."""
         self._stop()
@@ -197,11 +206,26 @@ class _Pump:
 
     def get(self) -> Frame | None:
         """The next frame, or `None` after the last; raises what the thread raised."""
-        item = self._queue.get()
+        item = self._next()
         self._slots.release()
         if isinstance(item, BaseException):
             raise item
         return None if self._stopped.is_set() else item
+
+    def _next(self) -> Frame | BaseException | None:
+        if self._source.info.source == "camera":
+            with suppress(Empty):
+                return self._queue.get(timeout=_SILENT_S)
+            logger.warning(
+                "%s has given no frame for %g s, and is waited for; is it asleep, or its cable "
+                "loose?",
+                self._source.info.name,
+                _SILENT_S,
+            )
+        return self._queue.get()
+
+    def end(self) -> None:
+        self._queue.put(None)
 
     def stop(self) -> None:
         self._stopped.set()

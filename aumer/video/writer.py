@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from array import array
 from pathlib import Path
@@ -25,6 +26,8 @@ CODECS = {
     "FFV1": (".avi", ".mkv"),
 }
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
+#: Bytes that a video leaves free on the disk, and pictures between two looks.
+_LEFT_FREE, _LOOK = 50_000_000, 30
 #: Containers that can say of each picture when it is shown.
 TIMED = (".mp4", ".mov")
 
@@ -98,16 +101,16 @@ class VideoFile:
                 shown at 0, whatever its time. Without, pictures follow one another at `fps`.
 
         Raises:
-            UsageError: a time, and the container is none of `TIMED`.
+            UsageError: a time, and the container is none of `TIMED`; or the disk has no room for
+                more. What was written until then is a video.
         """
-        if time_s is not None:
-            if self._path.suffix.lower() not in TIMED:
-                raise UsageError(
-                    f"cannot write {self._path}: pictures with times of their own are written as "
-                    f"{' or '.join(TIMED)}"
-                )
-            self._times = array("d") if self._times is None else self._times
-            self._times.append(time_s)
+        if self._count % _LOOK == 0:
+            self._check_room()
+        if time_s is not None and self._path.suffix.lower() not in TIMED:
+            raise UsageError(
+                f"cannot write {self._path}: pictures with times of their own are written as "
+                f"{' or '.join(TIMED)}"
+            )
         width, height = self._size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             # OpenCV would drop it without a word.
@@ -120,6 +123,22 @@ class VideoFile:
             image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self._count += 1
+        if time_s is not None:
+            self._times = array("d") if self._times is None else self._times
+            self._times.append(time_s)
+
+    def _check_room(self) -> None:
+        """OpenCV says nothing of a full disk, and what it has written then is no video."""
+        here, there = self._folder.path, Path(os.path.realpath(self._path)).parent
+        made = self._made.stat().st_size if self._made.exists() else 0
+        one_disk = here.stat().st_dev == there.stat().st_dev
+        for folder, needed in ((here, made if one_disk else 0), (there, made)):
+            if shutil.disk_usage(folder).free < needed + _LEFT_FREE:
+                raise UsageError(
+                    f"cannot write {self._path}: the disk of {folder} is nearly full; free some "
+                    f"{(needed + _LEFT_FREE) / 1e6:.0f} MB there, or choose another folder (TMPDIR "
+                    "is where a video lies until it is whole)"
+                )
 
     def discard(self) -> None:
         """Let go of what was written, unless it has its name by now."""
@@ -146,7 +165,13 @@ class VideoFile:
         if not self._count:
             raise UsageError(f"cannot write {self._path}: a video needs one picture at least")
         if self._times is not None:
-            set_times(self._made, self._times)
+            try:
+                set_times(self._made, self._times)
+            except ValueError as error:  # some of it was not written, of which OpenCV says nothing
+                raise UsageError(
+                    f"cannot write {self._path}: the video came out damaged ({error}), as where a "
+                    f"disk is full or a quota used up; see {self._folder.path.parent}"
+                ) from error
 
         def copy(target: IO[bytes]) -> None:
             with self._made.open("rb") as source:

@@ -48,6 +48,7 @@ def play(report: Report, minutes: float, model: str, *, realtime: bool) -> None:
         lags: list[float] = []
         begin, used = time.perf_counter(), time.process_time()
         with aumer.live(video, model=model, realtime=realtime) as run:
+            report.line(f"before its first frame, and after filming, {held()[0]:.0f} MB are held")
             report.line(f"{'minute':>6} {'frames':>7} {'dropped':>8} {'memory':>9} {'threads':>8}")
             due = 1.0
             for step in run.steps():

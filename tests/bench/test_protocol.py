@@ -216,6 +216,10 @@ def test_the_audit_has_every_system_and_makes_f1_of_counts() -> None:
     verdicts = {name: systems[name].verdict for name in ("MULT", "MOL", "ME-TST", "Ra-ICL")}
     assert verdicts == {"MULT": "test subject", "MOL": "honest", "ME-TST": "honest",
                         "Ra-ICL": "no code"}  # fmt: skip
+    # Constants that nobody knows the choice of make nothing honest, trained or not.
+    for one in systems.values():
+        if "not at hand" in one.chosen:
+            assert one.verdict in ("not at hand", "no code"), one.name
     rows = published.every_row()
     assert {r.system for r in rows} - {""} <= set(systems)
     counted = [r for r in rows if r.counts]

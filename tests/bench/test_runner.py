@@ -24,6 +24,7 @@ from aumer import registry
 from aumer.bench import folds as folds_module
 from aumer.bench.folds import job, run_fold
 from aumer.bench.protocol import Protocol, load
+from aumer.bench.result import comparison_notes
 from aumer.bench.run import run, stored
 from aumer.bench.sources import open_source
 from aumer.bench.split import plan
@@ -319,10 +320,23 @@ def test_the_oracle_is_printed_beside_the_honest_figure(tmp_path: Path, tables: 
     assert "adds to F1: " in text and f"overall {gain.value:+.4f} [{gain.low:+.4f}" in text
     (told,) = result.figures()["selection_gain"]
     assert told["overall"]["value"] == gain.value
+    # Wherever a figure that saw the test subject stands, it is said.
+    assert told["selection_means"].startswith("ORACLE")
+    honest, best = result.to_dict()["summary"]
+    assert best["selection"] == "oracle" and best["selection_means"].startswith("ORACLE")
+    assert "selection_means" not in honest
+    for fold in result.to_dict()["folds"]:
+        assert fold["oracle"]["selection_means"].startswith("ORACLE")
+    assert any("ORACLE" in remark for remark in result.remarks())
+    # What is compared is the honest figure, and that there is another is said.
+    assert result.compared_figures()["sim-casme-sq", "overall"].value == fixed.f1()
+    notes = comparison_notes(result, result)
+    assert "saw the test subject, are not among these" in notes[0]
     # The honest half is what a run without the oracle gives.
     plain = small(split="k-fold", folds=2)
     other = bench(tmp_path / "p", tables, protocol=plain, options={"overrides": settings})
     assert other.scored[0].predictions == result.scored[0].predictions
+    assert not other.remarks() and "ORACLE" not in json.dumps(other.to_dict())
     # The last of the candidates is the network that is used.
     _, truths = rows_of(open_source("sim-casme-sq", tables, level="easy", seed=0).records())
     for fold in result.folds:

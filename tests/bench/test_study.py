@@ -27,6 +27,7 @@ from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, Studie
 from aumer.bench.study import Changes, Study, load, plan_study, run_study, stored_study
 from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.bootstrap import difference, holm
+from aumer.evaluation.power import Power
 from aumer.evaluation.recognition import uf1_of
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.report import page as html
@@ -174,6 +175,12 @@ def test_rows_are_ordinary_runs_held_to_the_base(
         same = lines["rules-again", score]
         assert (same.less_base, same.less_base_low, same.less_base_high) == (0, 0, 0)
         assert lines["rules", score].less_base is None
+        # From which difference on one would be found, but of what never moves.
+        assert (
+            line.detectable
+            == Power.of(c.difference, *first.compared_figures()[data_set, score].size).detectable()
+        )
+        assert same.detectable is None and line.subjects == 4
     assert lines["aumer", "overall"].parameters and lines["rules", "overall"].parameters is None
 
 
@@ -192,6 +199,8 @@ def test_the_files_say_the_same(done: Studied) -> None:
         assert float(row["value"]) == line.value
     text = (done.folder / "study.md").read_text()
     assert "less rules [95 %]" in text and "rules-again: the same once more" in text
+    assert "with these 4 subjects a difference to rules is found 80 % of the time from" in text
+    assert "as few as 4 subjects are too narrow" in text
     assert "| aumer | aumer; epochs=2" in text and "nothing chosen on the test subject" in text
     page = (done.folder / "study.html").read_text()
     assert "Differences to rules" in page and "3 of 3 rows are done" in page

@@ -13,6 +13,7 @@ from aumer.bench.submission import (
     CHALLENGES,
     challenge,
     check,
+    check_names,
     class_of,
     emotion_of,
     subject_and_video,
@@ -151,3 +152,41 @@ def test_a_participant_s_rows_are_no_fault(tmp_path: Path) -> None:
     assert not check(path, challenge("megc2024"), videos, first_frame=0).faults
     (fault,) = check(path, challenge("megc2024"), videos, first_frame=1).faults
     assert fault.code == "outside"
+
+
+@pytest.mark.parametrize(
+    ("content", "codes"),
+    [
+        (b"vid;pred_onset;pred_offset;type\n006_1;1;2;me\n", ["separator"]),
+        (b"sep=,\nvid,pred_onset,pred_offset,type\n006_1,1,2,me\n", ["separator"]),
+        (b"vid\tpred_onset\tpred_offset\ttype\n006_1\t1\t2\tme\n", ["separator"]),
+        ("vid,pred_onset,pred_offset,type\n006_1,1,2,me\n".encode("utf-16"), ["encoding"]),
+        ("vid,pred_onset,pred_offset,type\n006_1,1,2,me\n".encode("utf-8-sig"), ["encoding"]),
+        (b"vid, pred_onset,pred_offset,type\n006_1,1,2,me\n", ["blanks"]),
+        (b"vid,pred_onset,pred_offset,type\n006_1,1,2, me\n", ["blanks"]),
+        (b"vid,pred_onset,pred_offset,type\r\n006_1,1,2,me\r\n", []),
+    ],
+)
+def test_what_a_plain_reader_would_take_otherwise(
+    tmp_path: Path, content: bytes, codes: list[str]
+) -> None:
+    """The tables that are read here may be written in many ways, a submission in one."""
+    (tmp_path / "samm_pred.csv").write_bytes(content)
+    checked = check(tmp_path / "samm_pred.csv", challenge("megc2022"), VIDEOS)
+    assert [fault.code for fault in checked.faults] == codes
+
+
+def test_names_are_written_as_they_are() -> None:
+    """No quote before what a spreadsheet would take for a formula; commas and blanks survive."""
+    names = ("=1", "+a b", "c,d")
+    rows = [PredictedInterval("SAMM", name, "micro", 0, 4) for name in names]
+    text = written(challenge("megc2022"), rows)
+    assert text.splitlines()[1:] == ["+a b,1,5,me", "=1,1,5,me", '"c,d",1,5,me']
+
+
+def test_two_videos_of_one_name_are_refused() -> None:
+    same = [Video("SAMM", "006_1", 200.0), Video("SAMM", "6/006_1", 200.0)]
+    check_names(challenge("megc2022"), same)
+    check_names(challenge("megc2024"), [same[0], Video("CASME3", "6/006_1", 30.0)])
+    with pytest.raises(UsageError, match=r"SAMM/006_1 and SAMM/6/006_1 the same, 6,006_1"):
+        check_names(challenge("megc2024"), same)

@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -93,6 +93,36 @@ def test_what_is_not_there_is_said(run: Any, bucket: str, tmp_path: Path) -> Non
     assert ran.code == 2 and "there is no video" in ran.err
 
 
+def test_a_bucket_that_is_not_there_is_not_made(
+    run: Any, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is mistyped is said before the work, and makes no bucket at whoever pays."""
+
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Store(MemoryFileSystem):  # type: ignore[misc]
+        """As stores are: what stands first in a place is a bucket, which writing would make."""
+
+        protocol = ("store",)
+        root_marker = ""
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return str(path).removeprefix("store://").strip("/")
+
+    fsspec.register_implementation("store", Store, clobber=True)
+    Store().mkdir("there")
+    send(videos / "text.mp4", "store://there/a/x.mp4")
+    assert listed("store://there", recursive=True) == ("store://there/a/x.mp4",)
+    with pytest.raises(UsageError, match=r"cannot write store://their/x\.mp4: there is no such"):
+        send(videos / "text.mp4", "store://their/x.mp4")
+    ran = run(f"spot {videos}/still.avi -o store://their/out/x.json")
+    assert ran.code == 2 and "cannot write store://their/out: there is no such" in ran.err
+    assert not Store().exists("their")
+
+
 def test_what_is_an_address(tmp_path: Path) -> None:
     assert is_address("s3://bucket/x.mp4") and is_address("memory://x")
     assert not is_address("C:/x.mp4") and not is_address("x.mp4") and not is_address(0)
@@ -137,7 +167,7 @@ class _Refusing:
     def info(self, _: str) -> Any:
         raise self._error
 
-    def isdir(self, _: str) -> Any:
+    def exists(self, _: str) -> Any:
         raise self._error
 
 

@@ -114,6 +114,17 @@ def test_simulated_sets_run_like_any_other(run: Any, tmp_path: Path) -> None:
     assert "| sim-casme-sq | overall |" in compared.out
     assert "a difference is found 80% of the time from" in compared.out
     two = [str(f) for f in folders]
+    plain = json.loads(run(f"bench compare {' '.join(two)} --json").out)
+    assert [row["subjects"] for row in plain] == [4, 4, 4] and plain[2]["detectable"] > 0
+    assert plain[0]["chosen_on"] == ["nothing is trained on these data"] * 2
+    # Few subjects are told of, and what never moves is no sure find.
+    assert "as few as 4 subjects are too narrow" in compared.out
+    same = run(f"bench compare {two[0]} {two[0]}").out
+    assert "nothing is known of what could be found" in same and "from 0.0000 on" not in same
+    table = run(f"bench power {two[0]} {two[0]}").out
+    assert "| 0.0000 | - | - | - |" in table and "nothing is known" in table
+    (row, *_) = json.loads(run(f"bench power {two[0]} {two[0]} --json").out)
+    assert row["detectable"] is None and row["subjects_for_asked"] is None
     told = json.loads(run(f"bench power {' '.join(two)} --difference .1 --json").out)
     assert [row["row"] for row in told] == ["macro", "micro", "overall"] and told[0]["paired"]
     assert told[0]["clips"] == 8 and told[2]["clips"] == 12

@@ -248,6 +248,33 @@ def test_how_files_were_read_is_said(run: Any, tmp_path: Path) -> None:
     assert wrong.code == EXIT_USAGE and "Did you mean 'headerless'" in wrong.err
 
 
+def test_masks_of_another_length_are_said(tmp_path: Path, run: Any) -> None:
+    """A mask of the motion between frames is one short: its frames may be shifted."""
+    import numpy as np
+
+    truth, found = np.zeros(40, int), np.zeros(39, int)
+    truth[10:20] = found[9:19] = 2
+    np.savez(tmp_path / "t.npz", a_1=truth, b_1=truth)
+    np.savez(tmp_path / "p.npz", a_1=found, b_1=truth)
+    done = run("bench score p.npz t.npz")
+    assert done.code == EXIT_OK, done.err
+    line = "videos whose files disagree on the number of frames, so that frames may be shifted: 1"
+    assert f"{line} (a_1 has 39 frames in p.npz, not 40)" in done.out and line in done.err
+    told = json.loads(run("bench score p.npz t.npz --json").out)["placement"]
+    assert told["other_lengths"] == ["a_1 has 39 frames in p.npz, not 40"]
+    (tmp_path / "v.csv").write_text("video,subject,n_frames\na_1,a,40\nb_1,b,41\n")
+    done = run("bench score p.npz t.npz --videos v.csv")
+    assert f"{line[:-1]}3 (a_1 has 39" in done.out and "b_1 has 40 frames in t.npz" in done.out
+
+
+def test_what_a_file_lacks_is_asked_for_by_its_options(tmp_path: Path, run: Any) -> None:
+    (tmp_path / "p.csv").write_text("a_1,3,9\n")
+    (tmp_path / "t.csv").write_text("a_1,3,9,micro\n")
+    done = run("bench score p.csv t.csv")
+    assert done.code == EXIT_USAGE and "--predictions-kind or --truth-kind" in done.err
+    assert run("bench score p.csv t.csv --predictions-kind micro").code == EXIT_OK
+
+
 def test_rows_without_a_place_are_counted_by_reason(run: Any, tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("video,subject,n_frames\na_1,a,300\nb_1,b,300\n")
     (tmp_path / "odd.csv").write_text(
@@ -270,7 +297,11 @@ def test_rows_without_a_place_are_counted_by_reason(run: Any, tmp_path: Path) ->
     done = run("bench score odd.csv whole.csv")
     assert done.code == EXIT_USAGE and "offset 5 lies before onset 99" in done.err
     told = json.loads(run("bench score odd.csv whole.csv --unplaced drop --json").out)
-    assert told["placement"] == {"kept": {}, "left_out": {"reversed": 1, "duplicate": 1}}
+    assert told["placement"] == {
+        "kept": {},
+        "left_out": {"reversed": 1, "duplicate": 1},
+        "other_lengths": [],
+    }
     (tmp_path / "odd.csv").write_text(PREDICTIONS + "a_1,macro,5,99,.1,\n")
     done = run("bench score odd.csv whole.csv")
     assert "1 duplicate (kept)" in done.out and cells(done.out, "aumer")[1] == "1/2/1"

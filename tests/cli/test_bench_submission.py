@@ -89,3 +89,34 @@ def test_what_fails_is_told_and_the_rest_is_written(unseen: Path, tmp_path: Path
     ):
         done = run(f"{command} {options}")
         assert done.code == EXIT_USAGE and message in done.err
+
+
+def test_what_is_wrong_with_the_videos_is_said_first(
+    unseen: Path, tmp_path: Path, run: Any
+) -> None:
+    """One that is in neither folder, one that is there twice, images that count from 0, and a file
+    of another rate: none of these was said."""
+    import cv2
+    import numpy as np
+
+    for folder, first in (
+        ("other/x", 1),
+        ("SAMM_Test_cropped_2/006_1", 1),
+        ("CAS_Test_cropped/7", 0),
+    ):
+        (unseen / folder).mkdir(parents=True)
+        for k in range(first, first + 9):
+            (unseen / folder / f"{k:04d}.jpg").touch()
+    path = str(unseen / "SAMM_Test_cropped" / "009_2.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (32, 24))
+    for _ in range(5):
+        writer.write(np.zeros((24, 32, 3), np.uint8))
+    writer.release()
+    done = run(f"bench submission {unseen} --challenge megc2022 -o {tmp_path}/out")
+    assert done.code == EXIT_OK, done.err
+    assert "other/x: neither samm nor cas in its path below the root; left out" in done.err
+    assert "SAMM_Test_cropped/006_1 is used, not" in done.err
+    assert "do not begin with number 1, such as those of CASME3/7, which begin with 0" in done.err
+    assert "009_2.avi has 25 frames a second, not 200; taken as 200, the rate of SAMM" in done.err
+    lines = (tmp_path / "out" / "samm_pred.csv").read_text().splitlines()
+    assert lines[1:] == ["006_1,2,6,me", "006_1,4,8,mae", "009_2,2,6,me", "009_2,4,8,mae"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aumer import workers
 from aumer.cli import away
 from aumer.cli.away import How, SpotJob, kept, outcome, spot_there, told
 from aumer.cli.inputs import parse_input
@@ -130,7 +131,7 @@ def test_a_worker_keeps_what_it_has_loaded() -> None:
 
 @pytest.mark.parametrize("command", ["spot", "features"])
 def test_what_cannot_go_to_a_cluster_is_said_at_once(
-    run: Any, videos: Path, command: str, monkeypatch: pytest.MonkeyPatch
+    run: Any, videos: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run(f"{command} {videos}/smile.mp4 --backend dask")
     assert ran.code == 2 and "the backend dask needs the address of a scheduler" in ran.err
@@ -143,6 +144,27 @@ def test_what_cannot_go_to_a_cluster_is_said_at_once(
     monkeypatch.setattr(distributed, "Client", refuse)
     ran = run(f"{command} {videos}/smile.mp4 --backend dask --scheduler tcp://127.0.0.1:9")
     assert ran.code == 2 and "no Dask scheduler answers at tcp://127.0.0.1:9" in ran.err
+    # Nothing is written then: the same command is not refused the second time.
+    suffix = "csv" if command == "spot" else "npz"
+    words = f"{command} {videos}/smile.mp4 -o {tmp_path}/all.{suffix} -o {tmp_path}"
+    ran = run(f"{words} --backend dask --scheduler tcp://127.0.0.1:9")
+    assert ran.code == 2 and not list(tmp_path.iterdir()), ran.err
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_named(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50
+    )
+    there = workers.Workers(backend="dask", scheduler=made.scheduler_address)
+    threading.Timer(1.5, made.close).start()
+    begin = time.monotonic()
+    (found,) = [error for _, error in there.each(time.sleep, [4.0])]
+    assert time.monotonic() - begin < 100
+    assert f"the scheduler at {there.scheduler} gave the job up or went away" in str(found)
+    assert "run the same again" in str(found) and "Traceback" not in capfd.readouterr().err
 
 
 def test_only_a_cluster_takes_single_jobs() -> None:
@@ -150,3 +172,18 @@ def test_only_a_cluster_takes_single_jobs() -> None:
 
     with pytest.raises(UsageError, match="is for a cluster"):
         list(Workers().each(abs, [1]))
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_said_while_it_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_S", 0.1)
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50
+    ) as empty:
+        there = workers.Workers(backend="dask", scheduler=empty.scheduler_address)
+        threading.Timer(1.0, empty.scale, [1]).start()
+        assert list(there.run(abs, [-3])) == [3]
+    said = [r.getMessage() for r in caplog.records if "has no worker" in r.getMessage()]
+    assert len(said) == 1 and f"`dask worker {empty.scheduler_address}`" in said[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,14 @@ from aumer.cli import main
 from aumer.data import read_table_report
 from aumer.data.check import check
 from aumer.data.coding import Coding, Fix
-from aumer.data.dataset import by_number_or_count, by_table_names
+from aumer.data.dataset import (
+    by_number,
+    by_number_or_count,
+    by_table_names,
+    spelled_as_in_table,
+)
 from aumer.data.folders import Media
+from aumer.data.mismatch import Mismatch, matched
 from aumer.data.report import Rule
 from aumer.errors import UsageError
 from aumer.registry import resolve
@@ -361,3 +368,108 @@ def test_the_command_counts_and_gives_examples(
     assert main(["data", "list"]) == 0
     listed = capsys.readouterr().out
     assert all(f"\n{name}" in f"\n{listed}" for name in (*SETS, "casme3-b", "samm-lv-30"))
+
+
+# What laboratories do to a set
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, lambda name: name.replace("0", "")])
+@pytest.mark.parametrize("name", [n for n in SETS if n != "meview"])
+def test_folders_in_another_case_or_without_zeros(
+    tmp_path: Path, name: str, change: Callable[[str], str]
+) -> None:
+    """A copy through a system that knows no case, or a script that drops zeros."""
+    SETS[name][0](tmp_path)
+    before = load(name, tmp_path)
+    folders = sorted({m.parent for m in tmp_path.rglob("*.*") if m.suffix in (".jpg", ".png")})
+    for folder in sorted(folders, key=lambda f: -len(f.parts)):
+        for one in (folder, folder.parent):
+            new = change(one.name)
+            short = len(one.relative_to(tmp_path).parts) < 2 or one.name in ("color", "depth", "a")
+            if one.exists() and new != one.name and not short:
+                one.rename(one.parent / new)
+    after = load(name, tmp_path)
+    assert [(r.subject, r.name, r.annotations) for r in after.records()] == [
+        (r.subject, r.name, r.annotations) for r in before.records()
+    ]
+    assert all(r.path is not None for r in after.records())
+
+
+def test_another_spelling_may_mean_several(tmp_path: Path) -> None:
+    names = [("sub01", "EP02_01"), ("sub02", "EP02_01"), ("sub02", "EP2_1"), ("sub03", "a")]
+    key = spelled_as_in_table(lambda parts: None, names)
+    assert key(("SUB1", "ep2_1")) == ("sub01", "EP02_01")
+    assert key(("sub02", "ep2_1")) is None  # either of two
+    assert key(("x", "ep02_01")) is None
+    assert key(("sub03", "A")) is None  # a letter tells nothing
+    assert key(()) is None
+    # "100" is not "1".
+    assert spelled_as_in_table(lambda parts: None, [("s", "v100")])(("s", "v1")) is None
+
+
+def test_images_that_are_missing_at_an_end(tmp_path: Path) -> None:
+    """The end of an expression was moved to the next image, be it far behind."""
+    media = Media(tmp_path, ("v",), (*range(1, 11), *range(50, 61)))
+
+    def placed(onset: int, apex: int | None, offset: int | None) -> tuple[object, str]:
+        row = Annotation("s", "v", "micro", onset - 1, apex and apex - 1, offset and offset - 1)
+        a, problem = by_number(row, media)
+        return a and (a.onset, a.apex, a.offset), problem
+
+    assert placed(2, 5, 9) == ((1, 4, 8), "")
+    assert placed(9, 20, 52) == ((8, None, 12), "")  # an apex that is not there is not used
+    assert placed(20, 25, 30) == (None, "image 20 is missing between others")
+    assert placed(5, 8, 20) == ((4, 7, 9), "image 20 is missing between others")
+    assert placed(20, 51, 55) == ((10, 11, 15), "image 20 is missing between others")
+    assert placed(10, None, 20) == (None, "image 20 is missing between others")  # one frame is left
+    assert placed(20, None, None) == ((10, None, None), "image 20 is missing between others")
+    assert placed(55, 58, 70) == ((15, 18, 30), "")  # beyond the last: told by who knows the length
+
+
+@pytest.mark.parametrize("policy", ["leave-out", "clamp"])
+def test_a_row_whose_images_are_missing_is_named(tmp_path: Path, policy: Mismatch) -> None:
+    trees.mmew(tmp_path)
+    folder = tmp_path / "Micro_Expression" / "surprise" / "S01-07-001"  # 11, 14, 20
+    for number in range(18, 22):
+        (folder / f"{number}.jpg").unlink()
+    data = load("mmew", tmp_path)
+    assert codes(check(data).faults)["unjoinable-row"] == 1
+    found = matched(data, policy)
+    told = (found.left_out, found.clamped)[policy == "clamp"]
+    assert [str(m) for m in told] == ["S01/S01-07-001 (row 2): image 20 is missing between others"]
+    kept = [(a.onset, a.offset) for r in found.records for a in r.annotations if a.row == 2]
+    assert kept == ([] if policy == "leave-out" else [(10, 16)])
+
+
+def test_rows_of_two_workbooks_are_not_mixed_up(tmp_path: Path) -> None:
+    """Both have a row 2: the fault was told of the other one's video."""
+    trees.dfme_test(tmp_path, [replace(trees.CLIPS[0], apex=None), *trees.CLIPS[1:]])
+    (fault,) = check(load("dfme-test", tmp_path)).faults
+    assert (fault.code, fault.video, fault.row) == ("missing-apex", "sub0001_01", 2)
+    assert fault.message == "testA.xlsx: column ApexFrame holds ''"
+
+
+def test_a_copy_is_not_taken_for_the_original(tmp_path: Path) -> None:
+    trees.mmew(tmp_path)
+    shutil.copytree(tmp_path / "Micro_Expression", tmp_path / "Backup" / "Micro_Expression")
+    data = load("mmew", tmp_path)
+    assert codes(check(data).faults)["several-videos"] == 3
+    assert not any("Backup" in str(r.path) for r in data.records())
+
+
+def test_dates_and_merged_cells_are_called_so(tmp_path: Path) -> None:
+    columns = "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion"
+    row = [1, "S01-07-001", 3, 5, 9, "4", "fear"]
+    for name, cell, message in (
+        (
+            "Filename",
+            datetime.datetime(2026, 1, 7),
+            "column Filename: holds the date or time",
+        ),
+        ("OffsetFrame", datetime.date(2026, 1, 7), "column OffsetFrame: holds the date or time"),
+        ("Subject", None, "column Subject: the cell is empty; of merged cells, each needs"),
+    ):
+        index = columns.split(",").index(name)
+        trees.book(tmp_path / "t.xlsx", columns, [[*row[:index], cell, *row[index + 1 :]]])
+        with pytest.raises(UsageError, match=message):
+            load("mmew", tmp_path)

@@ -9,7 +9,8 @@ import pytest
 
 from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate, difference
-from aumer.evaluation.power import Power
+from aumer.evaluation.power import Power, few_subjects, holds
+from aumer.evaluation.spotting import f1_of
 
 #: Two-sided .05, chance .8: 1.959964 + .841621.
 REACH = 2.8015852
@@ -31,9 +32,64 @@ def test_the_error_is_read_off_the_interval() -> None:
     paired = Difference(0.1, 0.1 - 1.959964 * 0.03, 0.1 + 1.959964 * 0.03, 0.95, 2000, 0, 0.01)
     alone = Estimate(0.5, 0.5 - 1.644854 * 0.03, 0.5 + 1.644854 * 0.03, 0.90, 2000, 0)
     one, two = Power.of(paired, 9, 30), Power.of(alone, 9, 30, chance=0.9)
-    assert (one.error, one.paired) == (pytest.approx(0.03, abs=1e-7), True)
-    assert (two.error, two.paired) == (pytest.approx(0.03 * math.sqrt(2), abs=1e-7), False)
+    of_nine = 0.03 * math.sqrt(9 / 8)  # resamples of nine have 8 / 9 of the variance
+    assert (one.error, one.paired) == (pytest.approx(of_nine, abs=1e-7), True)
+    assert (two.error, two.paired) == (pytest.approx(of_nine * math.sqrt(2), abs=1e-7), False)
     assert two.chance == 0.9
+
+
+def trial(rng: np.random.Generator, subjects: int, better: float) -> tuple[np.ndarray, np.ndarray]:
+    """TP, FP and FN (subjects, 3) of two methods that err on the same subjects, the first better by
+    so much of its recall. As in ``benchmarks/studies/coverage.py``."""
+    truths = 1 + rng.poisson(12, subjects)
+    level = rng.beta(6, 4, subjects)
+    made = []
+    for more in (better, 0.0):
+        share = np.clip(level + more + 0.06 * rng.standard_normal(subjects), 0.02, 0.98)
+        tp = rng.binomial(truths, share)
+        fp = rng.poisson(0.3 * truths * np.exp(0.5 * rng.standard_normal(subjects)))
+        made.append(np.stack([tp, fp, truths - tp], 1))
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize("subjects", [5, 22])
+def test_the_error_of_few_subjects_is_not_told_too_small(subjects: int) -> None:
+    """The mean of what pilots say, against what the difference does from pilot to pilot."""
+    rng = np.random.default_rng(7)
+    pilots = [
+        difference(*trial(rng, subjects, 0.06), f1_of, replicates=300, level=0.95, seed=k)
+        for k in range(250)
+    ]
+    said = np.mean([Power.of(p, subjects, 1).error for p in pilots])
+    true = np.std([p.value for p in pilots], ddof=1)
+    assert 0.92 < said / true < 1.1
+
+
+@pytest.mark.parametrize("subjects", [2, 5, 30])
+def test_how_often_an_interval_holds_the_truth(subjects: int) -> None:
+    """Of methods that are alike the truth is 0, by symmetry."""
+    rng = np.random.default_rng(8)
+    pilots = [
+        difference(*trial(rng, subjects, 0.0), f1_of, replicates=200, level=0.95, seed=k)
+        for k in range(300)
+    ]
+    held = np.mean([p.low <= 0 <= p.high for p in pilots])
+    assert held == pytest.approx(holds(subjects) or 0.94, abs=0.06)
+
+
+def test_few_subjects_are_told_of() -> None:
+    assert holds(1) is None and holds(7) == holds(6) and holds(12) is None
+    (told,) = few_subjects([22, 3, 3])
+    assert "as few as 3 subjects are too narrow" in told and f"{holds(3):.0%}" in told
+    assert not few_subjects([22])
+
+
+def test_where_nothing_moves_nothing_is_known() -> None:
+    same = Difference(0.0, 0.0, 0.0, 0.95, 2000, 0, 1.0)
+    power = Power.of(same, 22, 300)
+    assert power.error == 0
+    assert (power.detectable(), power.needed(0.05), power.chance_of(0.05)) == (None,) * 3
+    assert power.to_dict()["detectable"] is None
 
 
 def test_what_is_promised_is_what_trials_find() -> None:

@@ -170,7 +170,7 @@ def test_what_is_no_table_of_predictions(tmp_path: Path, text: str, message: str
     ("text", "message"),
     [
         ("{", r"rows.json, line 1, column 2: not JSON"),
-        ("[]", "a list 'rows' of objects"),
+        ("[3]", "a list 'rows' of objects"),
         ('{"rows": [1]}', "a list 'rows' of objects"),
         ('{"rows": [{"video": "v", "kind": "macro", "onset": 1}]}', "no column 'offset'"),
         ('{"rows": [{"video":"v","kind":"macro","onset":1.5,"offset":2}]}', "row 1, column onset"),

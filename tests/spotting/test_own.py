@@ -30,6 +30,7 @@ from aumer.spotting.parts import Architecture, TrackDecoder
 from aumer.spotting.spotnet import SpotNet
 from aumer.training.loop import TrainedNetwork, train
 from aumer.training.settings import TrainSettings
+from aumer.types import Features
 
 OWN = Path(__file__).with_name("own_network.toml")
 #: What a training preset says of our own parts.
@@ -200,3 +201,34 @@ def test_half_width_bounds_what_is_seen(net: SpottingNetwork) -> None:
         change = (net(x) - net(moved)).abs().amax(dim=(0, 2))
     assert change[reach + 1 :].max() < 1e-4
     assert change[: reach + 1].max() > 1e-3
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_the_shortest_videos_have_scores(net: SpottingNetwork, rows: int) -> None:
+    whole = simulated()[0].features
+    own = (whole.values, whole.times, whole.frames, whole.valid)
+    few = Features(*(one[:rows] for one in own), whole.rois, whole.rate)
+    for decoder in ("aumer", "growing", "peaks"):
+        scores, found = NetSpotter(net, TrackDecoder.named(decoder))(few)
+        assert scores.values.shape == (rows, 10) and np.isfinite(scores.values).all()
+        assert all(0 <= e.onset <= e.apex <= e.offset < rows for e in found)
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_killed_training_goes_on_to_the_same_weights(name: str, tmp_path: Path) -> None:
+    videos, path = simulated(2, 0.3), tmp_path / "run.safetensors"
+    few = {"epochs": 2, "window_s": 10.0, "inner_share": 0.0}
+    settings = TrainSettings.preset(name, few)
+
+    def kill(record: Any) -> None:
+        raise _Killed
+
+    with pytest.raises(_Killed):
+        train(videos, settings, seed=3, checkpoint=path, callbacks=[kill])
+    again = train(videos, settings, seed=3, checkpoint=path).net.state_dict()
+    unbroken = train(videos, settings, seed=3).net.state_dict()
+    assert all(torch.equal(one, again[key]) for key, one in unbroken.items())

@@ -205,3 +205,24 @@ def test_nothing_grows() -> None:
     early, late = (max(size for _, size in part) for part in (sizes[:half], sizes[half:]))
     assert decisions._count > 10, "much was told"
     assert late <= 1.02 * early
+
+
+def test_a_network_sees_few_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's library keeps code for each, so that hundreds of them are hundreds of megabytes."""
+    (video,) = aumer.simulate_features(1, minutes=2, seed=4)
+    features, lengths = video.features, set()
+
+    def noted(self: Spotter, cut: Features) -> Any:
+        lengths.add(len(cut))
+        raise StopIteration
+
+    monkeypatch.setattr(Spotter, "decide", noted)
+    with Spotter(model="rules") as spotter:
+        decisions = Decisions(spotter)
+        rate, keeps_s = features.rate, decisions.keeps_s
+        for after in range(round((keeps_s + 1) * rate), len(features), 4):
+            first = int(max(0, (after / rate - keeps_s) // CHUNK_S * CHUNK_S) * rate)
+            with pytest.raises(StopIteration):
+                decisions.step(rows(features, first, after))
+    assert len(lengths) <= 2 * rate
+    assert (keeps_s - 1) * rate <= min(lengths) <= max(lengths) <= (keeps_s + 1) * rate + 1

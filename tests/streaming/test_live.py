@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from aumer.motion.analysis import analyze, reached
 from aumer.testing.moving_face import brow_raise, film, smile
 from aumer.video import ArraySource, VideoReader, open_video
 from aumer.video.played import Played
+from aumer.video.writer import VideoFile
 
 WINDOW = (130, 20, 320, 210)
 #: Noise is known soon, so that short films have something final before they end; and the motion of
@@ -181,6 +184,49 @@ def test_what_was_recorded_until_an_error_is_kept(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["seen.mov"]
 
 
+def test_a_full_disk_ends_the_recording_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = VideoFile._check_room
+
+    def full(file: VideoFile) -> None:
+        room(file)
+        if file._count >= 30:
+            raise UsageError("the disk is nearly full")
+
+    monkeypatch.setattr(VideoFile, "_check_room", full)
+    path = tmp_path / "seen.mp4"
+    with aumer.live(performance()[:75], fps=30, model="rules", record=path) as run:
+        list(run)
+    assert run.summary.analyzed == 75 and run.summary.recording == path
+    (note,) = run.summary.notes
+    assert "the recording ends at 1.0 s" in note
+    with open_video(path) as video:
+        assert sum(1 for _ in video) == 30
+
+
+def test_a_source_that_hangs_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    go, seen = threading.Event(), []
+
+    class Hanging(ArraySource):
+        def frames(self) -> Any:
+            for k, one in enumerate(super().frames()):
+                if k == 20:  # all before it wait to be analyzed by now, or are
+                    threading.Timer(0.2, run.stop).start()
+                    go.wait(60.0)
+                yield one
+
+    images = performance()[:40]
+    monkeypatch.setattr("aumer.streaming.live.open_source", lambda *_: Hanging(images, 30.0))
+    run = aumer.live(images, fps=30, model="rules")
+    for _ in run.steps():
+        seen.append(go.is_set())
+        if len(seen) > 1 and run.summary.analyzed == 20:
+            threading.Timer(0.5, go.set).start()  # which closing waits for, a while
+    assert run.summary.analyzed == 20
+    assert seen and not any(seen), "the run was over while the source hung"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -190,6 +236,7 @@ def test_what_was_recorded_until_an_error_is_kept(tmp_path: Path) -> None:
         ({"face": "all"}, "follows one face"),
         ({"workers": 0}, "workers"),
         ({"model": "none"}, "none"),
+        ({"recognizer": "graph"}, "reads flow maps"),
         ({"settings": {"rules": {"noise_window_s": 0.0}}}, "noise_window_s=0"),
         ({"fps": None}, "fps"),
     ],
@@ -201,6 +248,20 @@ def test_what_is_refused_at_once(
     with pytest.raises(UsageError, match=message):
         aumer.live(np.zeros((3, 32, 32, 3), np.uint8), **{"fps": 30, **options})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_what_fails_on_the_way_is_all_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise UsageError("the spotter gives up")
+
+    monkeypatch.setattr("aumer.streaming.decisions.Decisions.step", fail)
+    before = threading.active_count()
+    with pytest.raises(UsageError, match="gives up") as error:
+        list(aumer.live(performance()[:30], fps=30, model="rules"))
+    del error
+    gc.collect()
+    assert threading.active_count() == before
 
 
 def test_no_such_source() -> None:

@@ -352,7 +352,7 @@ def test_what_masks_and_arrays_must_say(tmp_path: Path) -> None:
     refused(np.array([0, 3, 3, 0]), r"0, 1 and 2 alone; found 0, 3")
     refused(np.array([[3, 9]]), "two columns do not say")
     refused(np.array([[3, 9, 4]]), "third column must hold 1 .* found 4")
-    refused(np.array([[3.5, 9, 1]]), "whole frames")
+    refused(np.array([[3.5, 9, 1]]), r"'3\.5' may be fractions of frames or seconds")
     refused(np.zeros((2, 3, 4)), "must be a mask")
     refused(np.array(["a"]), "something else than numbers")
     refused(np.array([{"a": 1}], object), "something else than plain numbers")  # a pickle
@@ -390,9 +390,13 @@ def test_empty_files_are_videos_without_an_expression(tmp_path: Path) -> None:
     text(tmp_path, "", "b.txt")
     labels = read_labels(tmp_path)
     assert [v.name for v in labels.videos] == ["a", "b"] and len(labels.truths) == 1
-    # Without a column for the kind there is no place to say so.
+    # The kind may be said beside the files.
     text(tmp_path, "3 9\n", "a.txt")
     labels = read_labels(tmp_path, reading=IntervalReading(kind="micro"))
+    assert [v.name for v in labels.videos] == ["a", "b"] and len(labels.truths) == 1
+    # Where a code says it there is no word for none.
+    text(tmp_path, "3 9 2\n", "a.txt")
+    labels = read_labels(tmp_path)
     assert [v.name for v in labels.videos] == ["a"]
     assert any("1 videos without an interval, such as b" in n for n in labels.table.notes)
 
@@ -419,3 +423,239 @@ def test_every_reader_says_what_it_reads() -> None:
     for name in registry.names("reader"):
         assert reader_of(name).what
     assert "onset" in ROLES
+
+
+# What laboratories' files have: each of these was misread, dropped or ended in a traceback
+
+
+@pytest.mark.parametrize(
+    ("lines", "columns"),
+    [
+        ("0,v,10,20,micro\n1,w,3,9,micro\n", ("-", "video", "onset", "offset", "kind")),
+        ("1,v,10,20,micro\n2,w,3,9,micro\n", ("-", "video", "onset", "offset", "kind")),
+        ("0,v,10,20,micro\n", ("-", "video", "onset", "offset", "kind")),  # one line alone
+        ("0,v,10,15,20,2,.5\n", ("-", "video", "onset", "apex", "offset", "type_idx", "score")),
+        ("0,10,20,me,v\n1,3,9,me,w\n", ("-", "onset", "offset", "kind", "video")),
+        ("3,v,10,20,micro\n8,w,13,29,micro\n", None),  # no numbers of lines: what is it?
+        ("0,10,20,me,v\n", None),  # an onset, or the number of the only line?
+        ("3,10,20,me,v\n4,11,29,me,w\n", ("onset", "apex", "offset", "kind", "video")),
+    ],
+)
+def test_numbers_of_lines_are_no_onsets(
+    tmp_path: Path, lines: str, columns: tuple[str, ...] | None
+) -> None:
+    """As ``DataFrame.to_csv(header=False)`` writes them."""
+    path = text(tmp_path, lines)
+    if columns is None:
+        with pytest.raises(UsageError, match="cannot tell"):
+            read_predictions(path)
+        return
+    assert reader_of("headerless").find(path, IntervalReading())[0].names == columns
+
+
+def test_numbers_of_lines_in_a_file_for_each_video(tmp_path: Path) -> None:
+    text(tmp_path, "0,10,20\n1,30,40\n", "a.csv")
+    text(tmp_path, "0,3,9\n", "b.csv")
+    found = read_predictions(tmp_path, reading=IntervalReading(kind="micro"))
+    assert [(p.video, p.onset, p.apex, p.offset) for p in found] == [
+        ("a", 10, None, 20),
+        ("a", 30, None, 40),
+        ("b", 3, None, 9),
+    ]
+    text(tmp_path, "0,10,20\n", "a.csv")  # of each video one line: is 0 its number or its onset?
+    with pytest.raises(UsageError, match="cannot tell"):
+        read_predictions(tmp_path, reading=IntervalReading(kind="micro"))
+
+
+@given(rows=intervals(), orient=st.sampled_from(["columns", "index", "records", "split", "table"]))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_pandas_writes_as_json_is_read(
+    tmp_path: Path, rows: list[Interval], orient: Any
+) -> None:
+    """Its default was read as a file without a row."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=["video", "kind", "onset", "offset"])
+    frame.to_json(tmp_path / "p.json", orient=orient)
+    found = (
+        read_or_refused(tmp_path / "p.json") if not rows else read_predictions(tmp_path / "p.json")
+    )
+    assert [(p.video, p.kind, p.onset, p.offset) for p in found] == rows
+
+
+@pytest.mark.parametrize(
+    ("held", "rows"),
+    [
+        ({"v": {"micro": [[3, 9]], "macro": [[10, 40]]}}, [("micro", 3, 9), ("macro", 10, 40)]),
+        ({"me": {"v": [[3, 9]]}, "mae": {"v": [[10, 40]]}}, [("micro", 3, 9), ("macro", 10, 40)]),
+        ({"v": {"micro": [{"onset": 3, "offset": 9}], "macro": []}}, [("micro", 3, 9)]),
+        ({"v": {"micro": [], "macro": []}}, []),
+        ({}, []),
+        ([], []),
+        ({"version": "1", "results": {}}, []),
+    ],
+)
+def test_json_by_kind_and_json_of_nothing(tmp_path: Path, held: Any, rows: list[Any]) -> None:
+    path = text(tmp_path, json.dumps(held), "p.json")
+    assert [(p.kind, p.onset, p.offset) for p in read_predictions(path)] == rows
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ('{"v": [[1, 2, "me"]], "v": [[3, 4, "me"]]}', "the name 'v' twice"),
+        ('[["v", 1, [2], "micro"]]', r"row 1: must be a text or a number; found \[2\]"),
+        (
+            '[{"video": "v", "onset": 1, "offset": [2], "kind": "micro"}]',
+            r"row 1, column offset: must be a text or a number; found \[2\]",
+        ),
+        ('{"s": {"v": [[1, 2, "micro"]]}}', r"needs an object .* or JSON lists: "),
+        ('{"v": [[1, 2]]}', r"no column 'kind'.*say it with `kind`"),
+        ('{"v": [[1, 2, "me"], [9, 3, "me"]]}', r"row 2 \(v\), column offset"),
+        ('{"v": [[1, 2, "me"], [9, 12]]}', "not all its lines have 4 cells: v, 9, 12"),
+    ],
+)
+def test_json_that_is_refused(tmp_path: Path, document: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_predictions(text(tmp_path, document, "p.json"))
+
+
+@pytest.mark.parametrize("empty", [np.zeros((0, 2)), np.zeros((0, 3)), np.array([])])
+def test_an_empty_array_is_a_video_without_an_expression(tmp_path: Path, empty: Any) -> None:
+    """As numpy and MATLAB write an empty list."""
+    held = {"a": np.array([[3, 9]]), "b": empty}
+    np.savez(tmp_path / "p.npz", **held)
+    savemat(tmp_path / "p.mat", held)
+    for name, first in (("p.npz", 0), ("p.mat", 1)):
+        reading = IntervalReading(kind="micro")
+        labels = read_labels(tmp_path / name, reading=reading)
+        assert [v.name for v in labels.videos] == ["a", "b"]
+        assert [(t.video, t.onset, t.offset) for t in labels.truths] == [
+            ("a", 3 - first, 9 - first)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("array", "said", "message"),
+    [
+        (np.array(5), {}, r"is an array of \(\)"),
+        (np.array([[3, 9, np.nan]]), {}, "third column must hold 1 .* found nan"),
+        (np.array([[np.nan, 9]]), {}, "interval 1, column onset: the cell is empty"),
+        (np.array([[np.inf, 9]]), {}, "column onset: must be a finite number"),
+        (np.array([[3.0, 1e30]]), {}, r"at most 1,000,000,000 are read"),
+        (np.array([0, 1, 0]), {"unit": "seconds"}, "an element for each frame; leave out `unit`"),
+    ],
+)
+def test_arrays_that_are_refused(
+    tmp_path: Path, array: Any, said: dict[str, Any], message: str
+) -> None:
+    np.save(tmp_path / "v.npy", array)
+    with pytest.raises(UsageError, match=message):
+        read_predictions(tmp_path / "v.npy", fps=30, reading=IntervalReading(kind="micro", **said))
+
+
+def test_arrays_in_seconds_and_in_fractions_of_frames(tmp_path: Path) -> None:
+    """A list of MATLAB's counts frames from 1, and seconds from 0."""
+    for array in (np.array([[1, 2]]), np.array([[0.5, 1.5]])):
+        savemat(tmp_path / "p.mat", {"v": array})
+        for offset, last in (("included", 0), ("excluded", 1)):
+            reading = IntervalReading(kind="micro", unit="seconds", offset=offset)  # type: ignore[arg-type]
+            (found,) = read_predictions(tmp_path / "p.mat", fps=30, reading=reading)
+            assert [found.onset, found.offset + last] == (array[0] * 30).tolist()
+    savemat(tmp_path / "p.mat", {"v": np.array([[3.5, 9.2]])})
+    reading = IntervalReading(kind="micro", unit="frames")
+    (found,) = read_predictions(tmp_path / "p.mat", reading=reading)
+    assert (found.onset, found.offset) == (3, 8)
+    (truth,) = read_labels(
+        tmp_path / "p.mat", reading=replace(reading, first_frame=0)
+    ).truths  # halves upward
+    assert (truth.onset, truth.offset) == (4, 9)
+
+
+def test_a_list_of_matlab_s_that_cannot_count_from_1(tmp_path: Path) -> None:
+    savemat(tmp_path / "p.mat", {"v": np.array([[0, 9]])})
+    with pytest.raises(UsageError, match=r"begins at frame 0.*say with `first_frame`"):
+        read_predictions(tmp_path / "p.mat", reading=IntervalReading(kind="micro"))
+    reading = IntervalReading(kind="micro", first_frame=0)
+    (found,) = read_predictions(tmp_path / "p.mat", reading=reading)
+    assert (found.onset, found.offset) == (0, 9)
+
+
+def test_files_of_videos_with_a_header(tmp_path: Path) -> None:
+    text(tmp_path, ",onset,offset,kind\n0,3,9,micro\n", "a.csv")
+    text(tmp_path, ",onset,offset,kind\n", "b.csv")
+    labels = read_labels(tmp_path)
+    assert [(t.video, t.onset, t.offset) for t in labels.truths] == [("a", 3, 9)]
+    assert [v.name for v in labels.videos] == ["a", "b"]
+    text(tmp_path, "3,9,micro\n", "b.csv")
+    with pytest.raises(
+        UsageError, match=r"a\.csv begins with .* and b\.csv begins with an interval"
+    ):
+        read_labels(tmp_path)
+
+
+def test_folders_that_are_refused_say_where(tmp_path: Path) -> None:
+    text(tmp_path, "3 9 micro\n\n9 3 micro\n", "a.txt")
+    with pytest.raises(UsageError, match=r"a\.txt, line 3, column offset: offset 3 lies before"):
+        read_predictions(tmp_path)
+    text(tmp_path, "This is about the files\n", "README.txt")
+    with pytest.raises(UsageError, match="README: This, is, about"):
+        read_predictions(tmp_path)
+    (tmp_path / "README.txt").unlink()
+    text(tmp_path, "3,9,micro\n", "a.csv")
+    with pytest.raises(UsageError, match=r"a\.csv and a\.txt are both of the video a"):
+        read_predictions(tmp_path)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="is a folder without files of intervals"):
+        read_predictions(tmp_path / "none")
+
+
+def test_what_is_missing_in_the_first_line_makes_no_header_of_it(tmp_path: Path) -> None:
+    path = text(tmp_path, "v,nan,9,micro\nw,3,9,micro\n")
+    with pytest.raises(UsageError, match="line 1, column onset: the cell is empty"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x1f\x8b\x08\x08", "compressed by gzip"),
+        (b"\x80\x04\x95\x10", "pickle, which may run code, is not read"),
+        (b"PAR1\x15\x04\x00", "Parquet"),
+    ],
+)
+def test_files_that_are_no_text_are_called_what_they_are(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_predictions(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("column", ["onset", "onset_s"])
+def test_frames_that_no_video_has(tmp_path: Path, column: str) -> None:
+    """An integer of any size would end in an overflow where intervals are compared."""
+    offset = column.replace("on", "off")
+    path = text(tmp_path, f"video,kind,{column},{offset}\nv,micro,1,1e300\n")
+    with pytest.raises(UsageError, match=rf"line 2, column {offset}: .* more than any video has"):
+        read_predictions(path, fps=30)
+    path = text(tmp_path, "video,kind,onset_s,offset_s\nv,micro,1,100000000\n")
+    with pytest.raises(UsageError, match=r"column offset_s: 1e.08 s at 30 frames a second"):
+        read_predictions(path, fps=30)
+    with pytest.raises(ValueError, match="more than any video has"):
+        PredictedInterval("s", "v", "micro", 0, 10**30)
+    text(tmp_path, "v,1,1000000000,micro\n")
+    assert read_predictions(tmp_path / "p.csv")[0].offset == 10**9
+
+
+def test_a_date_is_no_name(tmp_path: Path) -> None:
+    import datetime
+
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for line in (["video", "kind", "onset", "offset"], [datetime.date(2026, 1, 2), "micro", 1, 2]):
+        book.active.append(line)
+    book.save(tmp_path / "p.xlsx")
+    with pytest.raises(UsageError, match="row 2, column video: holds the date or time 2026-01-02"):
+        read_predictions(tmp_path / "p.xlsx")

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -764,6 +765,45 @@ def test_what_is_no_camera_waits_and_drops_nothing(same_video: Any) -> None:
         count += 1
         time.sleep(0.002)
     assert (count, reader.dropped) == (12, 0)
+
+
+class HangingCamera(FakeCamera):
+    """Gives some frames, and then nothing until it is let go."""
+
+    def __init__(self, frames: int) -> None:
+        super().__init__(10**9)
+        self.whole, self.go = frames, threading.Event()
+
+    def grab(self) -> bool:
+        return super().grab() and (self.count <= self.whole or self.go.wait(20.0))
+
+
+def test_a_camera_that_hangs_is_asked_about_and_can_be_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aumer.video.reader._SILENT_S", 0.05)
+    camera = HangingCamera(6)
+    reader = live(camera, queue_size=1000)
+    frames = iter(reader)
+    assert len([next(frames) for _ in range(5)]) == 5
+    threading.Timer(0.5, reader.end).start()
+    threading.Timer(1.0, camera.go.set).start()  # which closing waits for, a while
+    assert list(frames) == [], "what it gives later is not read"
+    (line,) = said(caplog)
+    assert "camera 0 has given no frame for 0.05 s" in line
+
+
+def test_a_camera_keeps_the_size_that_it_began_with(caplog: pytest.LogCaptureFixture) -> None:
+    class Growing(FakeCamera):
+        def retrieve(self) -> tuple[bool, Any]:
+            ok, bgr = super().retrieve()
+            return ok, bgr if self.count < 4 else np.repeat(np.repeat(bgr, 2, 0), 2, 1)
+
+    frames = list(live(Growing(10), queue_size=1000))
+    assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
+    assert [frame.image[0, 0, 2] for frame in frames] == list(range(2, 11))
+    sizes = [line for line in said(caplog) if "changes the size" in line]
+    assert len(sizes) == 1 and "from 64 x 48 to 128 x 96 px" in sizes[0]
 
 
 @pytest.mark.parametrize("frames", [0, 1])

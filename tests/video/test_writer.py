@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from aumer.errors import UsageError
-from aumer.video import open_video
+from aumer.video import open_video, writer
+from aumer.video.container import set_times
 from aumer.video.writer import CODECS, SUFFIXES, VideoFile, codec_for
 
 
@@ -102,3 +103,52 @@ def test_times_need_a_container_that_holds_them(tmp_path: Path) -> None:
     ):
         file.write(image, 0.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_and_what_was_written_is_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, frames = tmp_path / "x.mp4", pictures(40)
+    file = VideoFile(path, fps=30, size=(64, 48))
+    for k in range(30):
+        file.write(frames[k], k / 30)
+    monkeypatch.setattr(writer, "_LEFT_FREE", 1 << 60)
+    with pytest.raises(UsageError, match=r"the disk of .* is nearly full"):
+        file.write(frames[30], 1.0)
+    with file:
+        pass
+    assert len(read_any(path)) == 30
+
+
+def test_a_video_that_came_out_damaged_is_no_bug_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a quota is used up: OpenCV writes on and says nothing."""
+
+    def cut(path: Path, times: Any) -> None:
+        with path.open("r+b") as made:
+            made.truncate(path.stat().st_size // 2)
+        set_times(path, times)
+
+    monkeypatch.setattr(writer, "set_times", cut)
+    file = VideoFile(tmp_path / "x.mp4", fps=30, size=(64, 48))
+    for k, frame in enumerate(pictures(8)):
+        file.write(frame, k / 30)
+    with pytest.raises(UsageError, match=r"came out damaged .*disk is full"), file:
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_does_not_fit_spoils_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    with VideoFile(path, fps=30, size=(64, 48)) as file:
+        for k, frame in enumerate(pictures(5)):
+            file.write(frame, k / 30)
+        with pytest.raises(ValueError, match="a picture of this video"):
+            file.write(np.zeros((24, 32, 3), np.uint8), 1.0)
+    assert len(read_any(path)) == 5
+
+
+def read_any(path: Path) -> np.ndarray:
+    with closing(open_video(path)) as video:
+        return np.stack([frame.image for frame in video])

@@ -52,7 +52,7 @@ def test_the_page_is_told_all(recwarn: Any) -> None:
         assert refused.value.code == 403
         assert b"aumer live" in refused.value.read()
         assert b"aumer live" in opener.open(site.address).read()
-        for name in ("live.js", "live.css", "style.css", "icon.svg"):
+        for name in ("live.js", "live.css", "style.css", "uPlot.iife.min.js", "uPlot.min.css"):
             assert opener.open(f"http://127.0.0.1:{site.port}/assets/{name}").read()
         with pytest.raises(urllib.error.HTTPError) as none:
             opener.open(f"http://127.0.0.1:{site.port}/api/live/frame.jpg")

@@ -608,12 +608,16 @@ def test_face_curves_and_crops_follow(films: Path, serve: Serve, page: Any, moti
         shown = "return document.getElementById(arguments[0]).dataset.frame"
         for part in ("onset", "apex", "offset"):
             p.until(lambda part=part: p.run(shown, f"crop-{part}") == str(getattr(e, part)))
-        assert p.run("return document.getElementById('legend').textContent") == "brownosemouth"
-        colors = "return [...document.querySelectorAll('#legend i')].map((e) => e.style.background)"
+        names = "return [...document.querySelectorAll('#legend th')].map((e) => e.textContent)"
+        assert p.run(names)[1:] == ["brow", "nose", "mouth"]  # the first is of the times
+        colors = (
+            "return [...document.querySelectorAll('#legend .u-marker')]"
+            ".map((e) => getComputedStyle(e).borderTopColor)"
+        )
         # As everywhere: whoever has the page of the result beside it reads one legend.
         wanted = [GROUP_COLORS[group] for group in ("brow", "mouth")]
         told = p.run(colors)
-        assert [told[0], told[2]] == [f"rgb{rgb(color)}" for color in wanted]
+        assert [told[1], told[3]] == [f"rgb{rgb(color)}" for color in wanted]
         p.choose("alpha", "10")
         p.keys("f")  # now the onset is shown in the apex's place, and the apex again
         p.until(lambda: p.run(shown, "crop-apex") == str(e.onset))
@@ -681,40 +685,60 @@ def test_two_coders_in_the_page(films: Path, serve: Serve, page: Any, motion: An
         assert rows[1][0] == "all" and rows[1][3:6] == [str(count - 1), "1", "0"]
 
 
-def test_curves_are_thinned_without_losing_a_peak(films: Path, serve: Serve, page: Any) -> None:
-    """An hour of one curve in 700 columns: each column's least and greatest value."""
+def test_curves_go_with_the_frame_and_lose_no_peak(films: Path, serve: Serve, page: Any) -> None:
+    """Of an hour in 700 columns the one frame that stands out is drawn; a gap is left empty."""
     with serve(films / "constant.mp4") as served:
         p = page(served)
         p.open()
         found = p.browser.execute_async_script(
             """
             const done = arguments[0];
-            import("/assets/timeline.js").then(({ thinned }) => {
+            import("/assets/curves.js").then(({ Curves, NUMBERS }) => {
+              const box = document.createElement("div"), legend = document.createElement("div");
+              box.style.width = "700px";
+              document.body.append(box, legend);
               const n = 108000, times = new Float64Array(n), values = new Float32Array(n);
-              let state = 1;
               for (let i = 0; i < n; i++) {
                 times[i] = i / 30;
-                state = (state * 48271) % 2147483647;
-                values[i] = i >= 50000 && i < 54000 ? NaN : state / 2147483647;
+                values[i] = i >= 50000 && i < 54000 ? NaN : 0.1;
               }
-              values[77777] = 9;
-              const { low, high, gap } = thinned(times, values, [0, 3600], 700);
-              done([[...values].map((v) => Number.isNaN(v) ? null : v),
-                [...low].map((v) => Number.isNaN(v) ? null : v),
-                [...high].map((v) => Number.isNaN(v) ? null : v), [...gap]]);
+              values[77777] = 0.9;
+              const curves = new Curves(box, legend);
+              curves.show({ unit: "", times, curves: [{ name: "AU4", values }] });
+              curves.look([0, 3600], 60);
+              curves.at(times[77777]);
+              requestAnimationFrame(() => requestAnimationFrame(() => {
+                const { ctx, bbox } = curves.plot;
+                const { data } = ctx.getImageData(bbox.left, bbox.top, bbox.width, bbox.height);
+                const inked = (x, low, high) => {  // in a column, between two values
+                  for (let y = Math.round((1 - high) * bbox.height);
+                    y < (1 - low) * bbox.height; y++) {
+                    const at = 4 * (y * bbox.width + x);
+                    if (data[at + 3] > 60 && data[at + 1] > data[at] + 40) return true;  // green
+                  }
+                  return false;
+                };
+                const columns = [...Array(bbox.width).keys()];
+                done([
+                  bbox.left,
+                  columns.filter((x) => inked(x, 0.6, 0.8)),
+                  columns.map((x) => inked(x, 0.03, 0.2)),
+                  legend.querySelectorAll(".u-value")[1].textContent,
+                  Math.round(curves.plot.cursor.left),
+                ]);
+              }));
             });
             """
         )
-        values, low, high = (np.array(x, float) for x in found[:3])
-        column = np.floor(np.arange(108000) / 30 * 700 / 3600).astype(int)
-        for k in range(700):
-            own = values[column == k]
-            own = own[~np.isnan(own)]
-            if len(own):
-                assert (low[k], high[k]) == (own.min(), own.max())
-            else:
-                assert np.isnan(low[k]) and found[3][k]
-        assert high[column[77777]] == 9
+        left, peak, drawn, value, cursor = found
+        assert left == 60 and value == "0.90"
+        width = len(drawn)
+        at = 77777 / 30 / 3600 * width
+        assert peak and all(abs(x - at) < 2 for x in peak)
+        assert cursor == round(at)
+        first, last = (round(k / 108000 * width) for k in (50000, 54000))
+        assert not any(drawn[first + 2 : last - 2])
+        assert all(drawn[2 : first - 2]) and all(drawn[last + 2 : -2])
 
 
 # -- for everybody --------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ SELECTIONS = {
 }
 
 
+#: Of a run that has an oracle's figures, where others of its figures stand alone.
+_SEEN = "the run's figures by selection oracle, which saw the test subject, are not among these"
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """The predictions of one seed for one data set, and their score.
@@ -151,7 +155,11 @@ class SpottingResult(Result[Mapping[str, Any]]):
     def chosen_on(self) -> str:
         if self.about["model"]["trained"] != "on every fold":
             return "nothing is trained on these data"
-        return SELECTIONS[self.selections[0]]
+        words = SELECTIONS[self.selections[0]]
+        return words if "oracle" not in self.selections else f"{words}; {_SEEN}"
+
+    def remarks(self) -> tuple[str, ...]:
+        return tuple(f"selection {s}: {SELECTIONS[s]}" for s in self.selections if s == "oracle")
 
     # -- output -------------------------------------------------------------------------------
 
@@ -179,7 +187,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
     def fold_facts(self, fold: Mapping[str, Any]) -> dict[str, Any]:
         found = {k: v for k, v in fold.items() if k not in ("predictions", "oracle", "format")}
         if fold["oracle"]:
-            found["oracle"] = {k: v for k, v in fold["oracle"].items() if k != "predictions"}
+            best = {k: v for k, v in fold["oracle"].items() if k != "predictions"}
+            found["oracle"] = {**_means("oracle"), **best}
         return found
 
     def _summary(self) -> list[dict[str, Any]]:
@@ -194,6 +203,7 @@ class SpottingResult(Result[Mapping[str, Any]]):
                 "dataset": dataset,
                 "selection": selection,
                 "seeds": len(reports),
+                **_means(selection),
             }
             for name, kind in ROWS:
                 shares = [ratios(r.counts(kind))[2] for r in reports]
@@ -228,7 +238,7 @@ class SpottingResult(Result[Mapping[str, Any]]):
                 for name, kind in ROWS
                 if reports[0].counts(kind).tp + reports[0].counts(kind).fn
             }
-            found.append({"dataset": dataset, **gains})
+            found.append({"dataset": dataset, **_means("oracle"), **gains})
         return found
 
     def _groups(self) -> list[tuple[str, str]]:
@@ -383,6 +393,11 @@ class SpottingResult(Result[Mapping[str, Any]]):
                 f"- {len(self.folds)} folds, {minutes:.1f} minutes in all, without features"
             )
         return lines
+
+
+def _means(selection: str) -> dict[str, str]:
+    """What a document says beside each figure that is no result."""
+    return {"selection_means": SELECTIONS[selection]} if selection == "oracle" else {}
 
 
 def spotting_figure(subjects: Sequence[str], counts: IntArray) -> Figure:

@@ -1,7 +1,7 @@
-"""Changes that leave a window's class as it is. numpy and cv2.
+"""Augmentation of windows.
 
-Whatever moves the picture moves landmarks and flow with it: a mirrored face has its left landmarks
-on the right, and its horizontal flow turned round.
+numpy and cv2. Geometric changes apply to picture, landmarks and flow together: a mirrored face has
+left and right landmarks exchanged and its horizontal flow negated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aumer.recognition.sequences.windows import Window
 from aumer.strict import require
 from aumer.types import FloatArray, ImageArray
 
-#: For each of the 68 landmarks the one at its mirror image.
+#: For each of the 68 landmarks the index of its mirror image.
 MIRROR = np.array(
     [
         *range(16, -1, -1),  # jaw
@@ -32,21 +32,21 @@ MIRROR = np.array(
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a window may be changed; the defaults change nothing.
+    """Ranges of random changes; the defaults change nothing.
 
     Attributes:
         brightness, contrast: factors are drawn from 1 - x to 1 + x.
         noise: standard deviation of Gaussian noise on gray values, full scale 1.
-        each: "window": one brightness and contrast for all its frames; "frame": each frame has its
-            own, and noise or not.
-        light_odds: probability that brightness is changed, and again that contrast is.
-        noise_odds: probability that there is noise.
-        about: contrast is about the "mean" of what is changed, or the "middle" of the scale, .5.
+        each: "window": one brightness and contrast for all frames; "frame": drawn for each frame,
+            also whether it has noise.
+        light_odds: probability of a change of brightness, and of contrast (independent).
+        noise_odds: probability of noise.
+        about: contrast is changed about the "mean" of the frames, or the "middle" of the scale, .5.
         flip: probability of the mirror image.
-        rotation_deg, scale: turn and growth about the middle, drawn from -x to x.
-        shift: frames by which a window may begin earlier or later.
-        shows: a window that is shifted shows what is there in the "clip"; or what it showed, later
-            or earlier, with its first or last frame "held", without flow.
+        rotation_deg, scale: rotation and scaling about the center, drawn from -x to x.
+        shift: largest shift of a window, frames.
+        shows: a shifted window shows other frames of the "clip"; or its own frames later or
+            earlier, with its first or last frame "held", with zero flow.
 
     Raises:
         ConfigError: a value out of range.
@@ -81,13 +81,13 @@ class Augmentation:
             require(value in allowed, name, value, f"one of {', '.join(allowed)}")
 
     def start(self, start: int, rng: np.random.Generator) -> int:
-        """A window's first frame, shifted in time where it then shows the clip."""
+        """A window's first frame, shifted if `shows` is "clip"."""
         if self.shows == "held":
             return start
         return start + int(rng.integers(-self.shift, self.shift + 1))
 
     def __call__(self, window: Window, rng: np.random.Generator) -> Window:
-        """The window changed at random; the same generator gives the same change."""
+        """The window with random changes; the same generator state gives the same changes."""
         light = self._light(rng)
         degrees = self.rotation_deg * rng.uniform(-1, 1)
         growth = 1 + self.scale * rng.uniform(-1, 1)
@@ -107,10 +107,10 @@ class Augmentation:
         return replace(window, gray=np.concatenate(frames))
 
     def _light(self, rng: np.random.Generator) -> tuple[float, float]:
-        """Factors of brightness and contrast."""
+        """Random factors of brightness and contrast."""
         brightness = 1 + self.brightness * rng.uniform(-1, 1)
         contrast = 1 + self.contrast * rng.uniform(-1, 1)
-        if self.light_odds == 1:  # no more is drawn than ever was
+        if self.light_odds == 1:  # keeps the random sequence of earlier versions
             return brightness, contrast
         some = rng.random(2) < self.light_odds
         return (brightness if some[0] else 1.0), (contrast if some[1] else 1.0)
@@ -124,8 +124,9 @@ class Augmentation:
 
 
 def held(window: Window, shift: int) -> Window:
-    """What the window shows `shift` frames later, its first frame held before; of a negative one
-    earlier, its last held after. Where a frame is held nothing flows."""
+    """The window delayed by `shift` frames, with its first frame held before; for a negative shift
+    advanced, with its last frame held after. The flow between held frames is 0.
+    """
     last = len(window.gray) - 1
     frames = np.clip(np.arange(last + 1) - shift, 0, last)
     flow = None
@@ -146,9 +147,9 @@ def flipped(window: Window) -> Window:
 
 
 def turned(window: Window, degrees: float, growth: float = 1.0) -> Window:
-    """Turned about the middle (clockwise on the screen, as y points down) and grown.
+    """Rotated about the center (clockwise on the screen, since y points down) and scaled.
 
-    What comes in from outside repeats the rim; flow vectors turn and grow with the picture.
+    The border is replicated; flow vectors are rotated and scaled with the picture.
     """
     angle = np.deg2rad(degrees)
     linear = growth * np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
@@ -177,15 +178,16 @@ def relit(
     contrast: float,
     about: Literal["mean", "middle"] = "mean",
 ) -> Window:
-    """Gray values times `brightness`, and their distance from their mean, or from the middle of the
-    scale, times `contrast`."""
+    """Gray values times `brightness`, with their difference from the mean, or from the middle of
+    the scale, times `contrast`.
+    """
     values = window.gray.astype(np.float32) * np.float32(brightness)
     center = values.mean() if about == "mean" else np.float32(255 / 2)
     return replace(window, gray=_eight_bits(center + np.float32(contrast) * (values - center)))
 
 
 def noisy(window: Window, deviation: float, rng: np.random.Generator) -> Window:
-    """White noise on the gray values, full scale 1, another for every pixel and frame."""
+    """Adds white noise to the gray values (full scale 1), independent for every pixel and frame."""
     noise = rng.standard_normal(window.gray.shape, np.float32) * np.float32(255 * deviation)
     return replace(window, gray=_eight_bits(window.gray + noise))
 

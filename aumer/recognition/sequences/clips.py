@@ -1,4 +1,4 @@
-"""A clip as a sequence, and labeled clips to learn from. numpy only."""
+"""A clip as a sequence, and labeled sequences for training. numpy only."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class ClipSequence:
     """One clip: an aligned face, frame by frame.
 
     Shapes:
-        gray (T, S, S) uint8; landmarks (T, 68, 2) float32, iBUG-68, in sides of the crop from its
-        middle, x to the image's right and y down (inside the crop: from -.5 to .5); flow
-        (T - 1, S, S, 2) float32 px of the crop, at t from frame t to frame t + 1, or `None` where
-        nobody asked for it.
+        gray (T, S, S) uint8; landmarks (T, 68, 2) float32, iBUG-68, in units of the crop's side,
+        relative to its center, x to the image's right and y down (inside the crop: from -.5 to .5);
+        flow (T - 1, S, S, 2) float32 px of the crop, at t from frame t to frame t + 1, or `None` if
+        not computed.
 
     Attributes:
         onset, apex, offset: frames of the sequence, 0-based, ends included.
         fps: frames per second.
 
     Raises:
-        UsageError: shapes that do not fit, or onset <= apex <= offset < T violated.
+        UsageError: shapes that do not fit together, or onset <= apex <= offset < T violated.
     """
 
     gray: ImageArray
@@ -86,7 +86,7 @@ class ClipSequence:
 
 @dataclass(frozen=True, eq=False)
 class SequenceClips(LabeledClips[tuple[ClipSequence, ...]]):
-    """Labeled sequences; what is not said here is said of `LabeledClips`.
+    """Labeled sequences; see also `LabeledClips`.
 
     Raises:
         UsageError: as `LabeledClips`, or crops of different sizes.
@@ -102,5 +102,5 @@ class SequenceClips(LabeledClips[tuple[ClipSequence, ...]]):
         return tuple(self.inputs[i] for i in index)
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     __getattr__ = moved(__name__, {"without_rare": "aumer.recognition.labeled"})

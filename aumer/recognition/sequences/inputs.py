@@ -1,4 +1,4 @@
-"""Gray, landmark and flow sequences of a clip from one call, and the views that networks read."""
+"""Makes the gray, landmark and flow sequences of a clip, and the views that networks read."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from aumer.types import Features, FloatArray, Frame, ImageArray, VideoInfo
 if TYPE_CHECKING:
     from aumer.video import Source
 
-#: Frames after the onset that are held as they came, until the next one with a face.
+#: Most frames after the onset that are stored unaligned until the next one with a face.
 _WAITS = 32
-#: Raise when the numbers that the same settings give change: no older cache is read then.
+#: Increase when results for the same settings change: invalidates older caches.
 _VERSION = 1
 
 
@@ -48,11 +48,12 @@ class SequenceSettings:
     Attributes:
         size: side of the square crop, px; the outer eye corners lie size / 2 apart.
         flow: optical flow by name, or "none".
-        magnification: of the gray frames; flow and landmarks are those of the frames as filmed.
-        length: frames to which onset to offset is interpolated; 0 keeps all frames as they are.
+        magnification: magnification of the gray frames; flow and landmarks are from the original
+            frames.
+        length: number of frames to which onset to offset is interpolated; 0 does not interpolate.
         interpolation: see `aumer.recognition.sequences.interpolation.weights`.
-        margin: frames kept before the onset and after the offset, where `length` is 0.
-        detector, landmarker: of the face, by name.
+        margin: frames included before the onset and after the offset, if `length` is 0.
+        detector, landmarker: names of the back ends for the face.
 
     Raises:
         ConfigError: a value out of range.
@@ -80,14 +81,15 @@ class SequenceSettings:
 
 
 def settings_table(settings: SequenceSettings) -> dict[str, Any]:
-    """Plain values, as JSON has them, for `read_settings`."""
+    """Plain values for JSON and `read_settings`."""
     return plain(settings)
 
 
 def read_settings(
     table: Mapping[str, Any], usual: SequenceSettings | None = None, where: str = "inputs"
 ) -> SequenceSettings:
-    """Settings from a table: what it leaves out is as usual, a magnification of `False` is none.
+    """Settings from a table; missing keys are taken from `usual`; a magnification of `False` means
+    none.
 
     Raises:
         ConfigError: an unknown key, or a value that is not allowed.
@@ -118,26 +120,25 @@ def sequence_inputs(
     landmarks: FloatArray | None = None,
     cache: str | PathLike[str] | None = None,
 ) -> ClipSequence:
-    """Everything that a recognizer of sequences reads of one expression.
+    """Make the input of a recognizer of sequences for one expression.
 
-    One similarity for the whole clip, fitted to the landmarks at the onset, puts the face upright:
-    a fit for every frame would make motion of the landmarks' jitter, and magnification would make
-    it larger. A frame without a face keeps the landmarks of the one before.
+    One similarity transform for the whole clip, fitted to the landmarks at the onset, aligns the
+    face: a fit for every frame would turn jitter of landmarks into motion, which magnification
+    would enlarge. A frame without a face gets the landmarks of the one before.
 
     Args:
         source, fps: as in `aumer.video.open_video`.
         onset, offset: decode ordinals; by default the first and the last frame.
-        apex: another, or how it is to be found where nobody gave it: one of
-            `aumer.recognition.apex.names`; by default "midpoint". "rise-and-fall",
-            "both-ends" and "flow-peak" read the flow.
-        landmarks: (T, 68, 2) px of the source's frames, by decode ordinal; found if `None`.
-        cache: folder in which the result is kept and found.
+        apex: a frame, or the method to find it: one of `aumer.recognition.apex.names`; by default
+            "midpoint". "rise-and-fall", "both-ends" and "flow-peak" read the flow.
+        landmarks: (T, 68, 2) px of the source's frames, by decode ordinal; detected if `None`.
+        cache: folder of cached results.
 
     Raises:
         VideoError: the source cannot be read.
         NoFaceError: no face at the onset.
-        UsageError: frames that the source has not, a name that there is not, or no flow to find
-            the apex by.
+        UsageError: frames outside the source, an unknown name, or no flow although the method for
+            the apex needs it.
     """
     from aumer.video import content_digest
 
@@ -167,14 +168,14 @@ def sequence_inputs(
             part.add(frame, look(frame))
             if part.hidden:
                 break
-    assert video is not None  # a video without any frame cannot be read
+    assert video is not None  # opening a video without frames fails
     clip = part.made(video)
     store.finish(pack(clip))
     return clip
 
 
 def _key(about: dict[str, Any], settings: SequenceSettings, way: str) -> str | None:
-    """Names a sequence; `None` where a part that makes it cannot be named."""
+    """Cache key of a sequence; `None` if a part cannot be identified."""
     parts = [(kind, getattr(settings, kind)) for kind in ("detector", "landmarker", "flow")]
     found = identities([("apex", way), *(p for p in parts if p != ("flow", "none"))])
     if found is None:
@@ -183,22 +184,22 @@ def _key(about: dict[str, Any], settings: SequenceSettings, way: str) -> str | N
 
 
 class SequencePart(FramePart):
-    """The sequence of one expression, made of frames as they come.
+    """Makes the sequence of one expression from a stream of frames.
 
     Args:
-        apex: a frame; `None` to find it by `way`.
-        offset: `None` for the last frame that comes.
+        apex: a frame; `None` to find it by the method `way`.
+        offset: `None` for the last frame of the stream.
         settings, way: see `sequence_inputs`.
-        fps: in place of what the video says.
+        fps: replaces the rate of the video.
         places: see `FramePart`.
-        kept: its frames, if they were kept while the face was followed; none is wanted then.
+        kept: its frames, if they were stored while the face was followed; then no frame is needed.
 
     Attributes:
-        first, last: the frames that it wants, the last `None` for all there are.
-        hidden: no face is seen at the onset.
+        first, last: range of the needed frames; `None`: up to the last of the video.
+        hidden: no face is visible at the onset.
 
     Raises:
-        UsageError: there is no such flow, or frames that are not in their order.
+        UsageError: unknown flow, or frames that are not in order.
     """
 
     def __init__(
@@ -225,7 +226,7 @@ class SequencePart(FramePart):
         self._fps = fps
         self._images: list[ImageArray] = []
         self._points: list[FloatArray] = []
-        # Frames before the onset wait for its landmarks, which all are aligned by.
+        # Frames before the onset wait for its landmarks, by which all are aligned.
         self._waiting: list[tuple[ImageArray, FloatArray | None]] = []
         self._aligner: _Aligner | None = None
         self.hidden = False
@@ -236,7 +237,7 @@ class SequencePart(FramePart):
     def _take(self, kept: KeptSequence) -> None:
         self._aligner = kept.aligner
         for index, seen in sorted(self.places.items()):
-            if index in kept.images:  # else the video ends before
+            if index in kept.images:  # otherwise the video ends earlier
                 self._place(kept.images[index], seen)
         self.places = {}
 
@@ -263,12 +264,12 @@ class SequencePart(FramePart):
         self._points.append(self._points[-1] if lost else self._aligner.points(landmarks))
 
     def made(self, video: VideoInfo) -> ClipSequence:
-        """The sequence, once all its frames are there.
+        """The sequence, after all its frames were added.
 
         Raises:
             NoFaceError: no face at the onset.
-            UsageError: frames that the video has not, no frame rate, or no flow to find the apex
-                by.
+            UsageError: frames outside the video, no frame rate, or no flow although the method for
+                the apex needs it.
         """
         onset, apex, offset = self._onset, self._apex, self._offset
         if self.hidden:
@@ -298,19 +299,20 @@ class SequencePart(FramePart):
 
 
 class KeptSequence:
-    """The frames of a `SequencePart`, kept while the face was followed: an
+    """The frames of a `SequencePart`, stored while the face is followed: an
     `aumer.motion.analysis.Watch`.
 
-    They are put upright by the onset's landmarks as soon as these are known, so that little is held
-    of each. Of a video whose analysis was kept there are none, and then they are read (`fits`).
+    They are aligned by the onset's landmarks as soon as these are known, which saves memory. If the
+    analysis of the video was cached there are none, and the frames are read from the video
+    (`fits`).
 
     Args:
         onset, offset: `None` for the first and the last frame with a face.
-        most: of more frames it keeps none.
+        most: stores nothing if there are more frames.
 
     Attributes:
         images: (S, S) uint8 gray, by frame.
-        aligner: what put them upright; `None` until the onset's landmarks are known.
+        aligner: aligns the frames; `None` until the onset's landmarks are known.
     """
 
     def __init__(
@@ -321,8 +323,8 @@ class KeptSequence:
         self._onset, self._margin, self._size, self._most = onset, margin, size, most
         self._first = max(0, (onset or 0) - margin)
         self._last = None if offset is None else offset + margin
-        self._waiting: list[Frame] = []  # for the landmarks at the onset
-        self._before: tuple[int, FloatArray] | None = None  # the last face before it
+        self._waiting: list[Frame] = []  # until the onset's landmarks are known
+        self._before: tuple[int, FloatArray] | None = None  # last face before the onset
         self._lost = False
 
     def wants(self, index: int) -> bool:
@@ -339,7 +341,7 @@ class KeptSequence:
             return
         self._waiting.append(frame)
         if self.aligner is None:
-            # Nobody knows how long the onset's face is away: what is held are frames as they came.
+            # It is unknown when the next face comes; until then frames are stored unaligned.
             if self._onset is None:
                 self._waiting = self._waiting[-self._margin :] if self._margin else []
             elif frame.index > self._onset + _WAITS:
@@ -353,7 +355,9 @@ class KeptSequence:
             self._let_go()
 
     def fits(self, first: int, last: int | None, size: int, landmarks: FloatArray | None) -> bool:
-        """Whether they are those of a clip from `first` to `last`, by the onset's landmarks."""
+        """Whether these are the frames of a clip from `first` to `last`, aligned by these
+        landmarks.
+        """
         return (
             self.aligner is not None
             and first in self.images
@@ -364,7 +368,7 @@ class KeptSequence:
         )
 
     def _look(self, index: int, landmarks: FloatArray) -> None:
-        """Learn where the face is at the onset, from where it is in the next frame with one."""
+        """Interpolate the onset's landmarks from the next frame with a face."""
         onset = index if self._onset is None else self._onset
         if index < onset:
             self._before = index, landmarks
@@ -419,16 +423,16 @@ def find_apex(
     fps: float,
     way: str,
 ) -> int:
-    """Where an aligned expression peaks, by one of `aumer.recognition.apex.names`.
+    """The apex of an aligned expression, by one of `aumer.recognition.apex.names`.
 
     Args:
-        gray, landmarks, flow: as `ClipSequence` has them.
+        gray, landmarks, flow: as in `ClipSequence`.
 
     Returns:
         a frame after the onset, unless the clip is one frame long.
 
     Raises:
-        UsageError: a way that reads the flow, and there is none.
+        UsageError: the method needs the flow, and there is none.
     """
     size = gray.shape[1]
     pixels = np.asarray((landmarks + 0.5) * size - 0.5, np.float32)
@@ -449,7 +453,7 @@ def find_apex(
 
 
 def _motion(gray: ImageArray, pixels: FloatArray, flow: FloatArray, fps: float) -> Features:
-    """Motion of the ROIs from frame to frame, of flow that is there already."""
+    """Motion of the ROIs from frame to frame, from an existing flow."""
     from aumer.motion import AlignedFace, roi_motions
 
     size = gray.shape[1]
@@ -465,10 +469,10 @@ def _motion(gray: ImageArray, pixels: FloatArray, flow: FloatArray, fps: float) 
 def steps_as_features(
     steps: Sequence[FloatArray | None], first: int, fps: float, motion: MotionSettings
 ) -> Features:
-    """Motion of the ROIs from each frame to the next, as `aumer.recognition.apex` reads it.
+    """Motion of the ROIs from each frame to the next, as features for `aumer.recognition.apex`.
 
     Args:
-        steps: (R, 2) px each; `None` where none is known.
+        steps: (R, 2) px each; `None` if unknown.
         first: ordinal of the first frame.
     """
     rois = roi_set(motion.rois).names
@@ -485,9 +489,9 @@ def steps_as_features(
 
 
 def displacement(clip: ClipSequence, frame: int) -> FloatArray:
-    """(S, S, 2) float32 px: the flow summed, pixel by pixel, from the onset to `frame`.
+    """(S, S, 2) float32 px: the flow summed by pixel from the onset to `frame`.
 
-    Before the onset it is the sum from `frame` to the onset, turned round.
+    Before the onset it is the negative sum from `frame` to the onset.
     """
     fields = clip.flow_fields()
     if frame >= clip.onset:
@@ -504,7 +508,7 @@ def steps_to_apex(clip: ClipSequence, steps: int) -> list[int]:
 
 
 class _Aligner:
-    """Crops every frame by the similarity that puts the landmarks it was made from in place."""
+    """Crops every frame by the similarity transform fitted to the given landmarks."""
 
     def __init__(self, landmarks: FloatArray, size: int) -> None:
         self.landmarks, self._size = landmarks, size
@@ -515,7 +519,7 @@ class _Aligner:
 
         face = align(image, self.landmarks, self._size)
         if self._transform is None:
-            # The map itself: an affine through 68 points and their places in the crop.
+            # Recover the transform: an affine fit of the 68 points to their positions in the crop.
             points = np.column_stack([self.landmarks.astype(np.float64), np.ones(68)])
             self._transform = np.linalg.lstsq(points, face.landmarks, rcond=None)[0].T
         return face.gray
@@ -531,7 +535,9 @@ class _Aligner:
 def _looking(
     settings: SequenceSettings, landmarks: FloatArray | None
 ) -> Iterator[Callable[[Frame], FloatArray | None]]:
-    """Where a frame's face is, (68, 2) px, given or found; `None` where there is none."""
+    """A function that returns a frame's landmarks (68, 2) px, given or detected; `None` without a
+    face.
+    """
     if landmarks is None:
         from aumer.face.track import FaceTracker
 
@@ -574,14 +580,14 @@ def _eight_bits(values: FloatArray) -> ImageArray:
 
 
 def pack(clip: ClipSequence) -> Arrays:
-    """A clip as `aumer.cache.FeatureCache` keeps it."""
+    """A clip as arrays for `aumer.cache.FeatureCache`."""
     facts = np.array([clip.onset, clip.apex, clip.offset, clip.fps], np.float64)
     flow = {} if clip.flow is None else {"flow": clip.flow}
     return {"gray": clip.gray, "landmarks": clip.landmarks, "facts": facts, **flow}
 
 
 def unpack(arrays: Arrays) -> ClipSequence:
-    """The clip that `pack` made arrays of, now or when it spelled "grey"."""
+    """The inverse of `pack`; also reads the old key "grey"."""
     onset, apex, offset, fps = arrays["facts"].tolist()
     return ClipSequence(
         arrays["gray" if "gray" in arrays else "grey"],

@@ -1,7 +1,7 @@
-"""Sequences of any length to a fixed one, as a matrix along time. numpy and scipy only.
+"""Temporal interpolation of sequences to a fixed length, by a matrix.
 
-Every method here is linear in the frames, so that one (length, T) matrix does for gray values,
-landmarks and flow alike.
+numpy and scipy only. Every method is linear in the frames, so that one (length, T) matrix applies
+to gray values, landmarks and flow.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def positions(frames: int, length: int) -> Floats:
-    """`length` equal steps from frame 0 to frame `frames` - 1, both included; the middle for 1."""
+    """`length` equally spaced positions from frame 0 to frame `frames` - 1; the middle if `length`
+    is 1.
+    """
     if frames < 1 or length < 1:
         raise UsageError(
             f"a sequence has one frame or more, before and after interpolation; found {frames} "
@@ -32,15 +34,15 @@ def positions(frames: int, length: int) -> Floats:
 
 
 def weights(frames: int, at: npt.ArrayLike, method: Method = "linear") -> Floats:
-    """(len(at), frames) float64: row i makes the value at position `at[i]` of the frames' values.
+    """(len(at), frames) float64: row i holds the weights of the frames for position `at[i]`.
 
     - linear: between neighbors;
     - cubic: the not-a-knot cubic spline through all frames (exact for cubics; fewer than 4 frames:
       the polynomial through them);
-    - tim: the temporal interpolation model (Zhou, Zhao, Pietikainen, CVPR 2011). Its curve runs in
-      the eigenvectors of a path graph's Laplacian, which are the cosines of the DCT-II, and it
-      passes through every frame: so it is the cosine series of the frames, and exact for
-      cos(pi k (t + 1/2) / frames), k < frames.
+    - tim: the temporal interpolation model (Zhou, Zhao, Pietikainen, CVPR 2011). Its curve is a
+      combination of the eigenvectors of a path graph's Laplacian, which are the cosines of the
+      DCT-II, and passes through every frame: so it is the cosine series of the frames, and exact
+      for cos(pi k (t + 1/2) / frames), k < frames.
 
     Raises:
         UsageError: unknown method, or a position outside [0, frames - 1].
@@ -71,7 +73,8 @@ def weights(frames: int, at: npt.ArrayLike, method: Method = "linear") -> Floats
 
 
 def interpolate(values: npt.NDArray[Any], length: int, method: Method = "linear") -> FloatArray:
-    """(T, ...) of any number type -> (length, ...) float32, first and last frame kept.
+    """(T, ...) of any number type -> (length, ...) float32, with the first and last frame
+    unchanged.
 
     Raises:
         UsageError: no frame, length < 1, or an unknown method.
@@ -84,14 +87,14 @@ def interpolate(values: npt.NDArray[Any], length: int, method: Method = "linear"
 def interpolate_flow(flow: FloatArray, length: int, method: Method = "linear") -> FloatArray:
     """Flow between T frames (T - 1, ...) -> flow between `length` frames at equal steps.
 
-    What is interpolated is the displacement summed since the first frame, pixel by pixel, so the
-    sum over the clip stays what it is whatever the length. Exact where motion per frame is small
-    against the patches that move alike, as in a micro-expression.
+    The displacement summed by pixel since the first frame is interpolated, so the sum over the clip
+    does not depend on the length. Exact if motion per frame is small relative to patches of equal
+    motion, as in a micro-expression.
 
     Raises:
         UsageError: as `interpolate`.
     """
     path = np.concatenate([np.zeros_like(flow[:1] if len(flow) else flow), np.cumsum(flow, 0)])
-    if not len(path):  # a clip of one frame stands still
+    if not len(path):  # a clip of one frame has no motion
         return np.zeros((length - 1, *flow.shape[1:]), np.float32)
     return np.diff(interpolate(path, length, method), axis=0)

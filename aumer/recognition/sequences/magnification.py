@@ -1,9 +1,9 @@
 """Eulerian video magnification of motion (Wu et al., SIGGRAPH 2012), streaming.
 
 Each level of a Laplacian pyramid is band-passed in time by the difference of two first-order
-low-passes, multiplied and added back. The filter is causal and recursive (IIR): a frame out for
-each frame in, two pyramids of memory, and the output lags as the filter does; of a clip's first
-frames only the change since the first one is seen.
+low-passes, multiplied and added back. The filter is causal and recursive (IIR): one frame out for
+each frame in, two pyramids in memory, with the delay of the filter; at the begin of a clip only the
+change since the first frame is visible.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy.typing as npt
 from aumer.strict import require
 from aumer.types import FloatArray
 
-#: A level smaller than this (px) is not split further.
+#: Smallest size of a level that is split further, px.
 _MIN_SIDE = 8
 
 
 @dataclass(frozen=True)
 class Magnification:
-    """The published defaults for motion.
+    """Settings, with the published defaults for motion.
 
     Attributes:
         alpha: factor by which the band-passed signal is multiplied.
-        cutoff_px: lambda_c: spatial wavelengths below it get less than `alpha`.
-        low_hz, high_hz: the temporal band, where each low-pass has fallen by 3 dB. The defaults are
-            what the published filter coefficients (.05 and .4 per frame) are at 200 fps.
+        cutoff_px: lambda_c: spatial wavelengths below it get a smaller factor than `alpha`.
+        low_hz, high_hz: the temporal band (-3 dB of each low-pass). The defaults equal the
+            published filter coefficients (.05 and .4 per frame) at 200 fps.
 
     Raises:
         ConfigError: a value out of range.
@@ -53,12 +53,12 @@ class Magnification:
         )
 
     def alphas(self, height: int, width: int) -> tuple[float, ...]:
-        """Factor of every level, finest first; the first and the last level are left alone.
+        """Factor of every level, finest first; the first and the last level are not magnified.
 
         Between, min(alpha, lambda / (8 delta) - 1), at least 0, where lambda is the level's
         wavelength, a third of the image's diagonal at the coarsest and half as long at each finer
-        one, and delta = lambda_c / (8 (1 + alpha)): beyond it the first-order expansion that the
-        method rests on does not hold.
+        one, and delta = lambda_c / (8 (1 + alpha)): beyond it the method's first-order expansion is
+        invalid.
         """
         levels = level_count(height, width)
         coarsest = math.hypot(height, width) / 3
@@ -71,22 +71,24 @@ class Magnification:
 
 
 def level_count(height: int, width: int) -> int:
-    """Levels of the pyramid, the low-pass rest included; 1 for a very small image."""
+    """Number of levels of the pyramid, including the low-pass residual; 1 for a very small
+    image.
+    """
     return max(1, int(math.log2(max(1.0, min(height, width) / _MIN_SIDE))) + 1)
 
 
 def smoothing(cutoff_hz: float, fps: float) -> float:
     """The r of y += r (x - y) whose gain falls to 1 / sqrt(2) at `cutoff_hz`.
 
-    |H|^2 = r^2 / (r^2 + 2 (1 - r)(1 - cos w)) = 1/2 solved for r. From half the frame rate on there
-    is nothing to take away: the r of half the frame rate at most.
+    |H|^2 = r^2 / (r^2 + 2 (1 - r)(1 - cos w)) = 1/2 solved for r. Cut-offs above half the frame
+    rate count as half the frame rate.
     """
     rest = 1 - math.cos(2 * math.pi * min(cutoff_hz / fps, 0.5))
     return math.sqrt(rest * rest + 2 * rest) - rest
 
 
 def band_gain(hz: float, fps: float, settings: Magnification) -> complex:
-    """What the band-pass makes of an oscillation: amplitude and phase, as a complex factor."""
+    """Complex gain (amplitude and phase) of the band-pass at a frequency."""
     z = np.exp(-2j * np.pi * hz / fps)
     gains = [r / (1 - (1 - r) * z) for r in _rates(settings, fps)]
     return complex(gains[1] - gains[0])
@@ -96,7 +98,7 @@ class EulerianMagnifier:
     """Magnifies a video frame by frame.
 
     Args:
-        fps: of the frames that will come; the band follows it.
+        fps: frame rate of the frames, from which the coefficients follow.
 
     Raises:
         ConfigError: fps is not above twice the band's lower end.
@@ -136,14 +138,14 @@ class EulerianMagnifier:
 def magnify(
     frames: Iterable[npt.NDArray[np.generic]], fps: float, settings: Magnification | None = None
 ) -> Iterator[FloatArray]:
-    """Every (H, W) frame magnified, in order; one frame is held at a time."""
+    """Magnifies (H, W) frames in order, one at a time."""
     magnifier = EulerianMagnifier(fps, settings)
     for frame in frames:
         yield magnifier(frame)
 
 
 def laplacian_pyramid(image: FloatArray) -> list[FloatArray]:
-    """(H, W) float32 -> levels, finest first, the low-pass rest last (Burt, Adelson 1983)."""
+    """(H, W) float32 -> levels, finest first, the low-pass residual last (Burt, Adelson 1983)."""
     levels = []
     for _ in range(level_count(*image.shape) - 1):
         smaller = cv2.pyrDown(image)
@@ -153,7 +155,7 @@ def laplacian_pyramid(image: FloatArray) -> list[FloatArray]:
 
 
 def collapse(levels: list[FloatArray]) -> FloatArray:
-    """The image whose `laplacian_pyramid` these are."""
+    """The inverse of `laplacian_pyramid`."""
     image = levels[-1]
     for level in reversed(levels[:-1]):
         image = level + _expanded(image, level)

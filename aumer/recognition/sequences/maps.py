@@ -1,4 +1,4 @@
-"""Flow maps of clips that are aligned already: what recognizers of flow maps read of sequences."""
+"""Flow maps of aligned sequences, for recognizers of flow maps."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def flow_maps_of(
     *,
     max_head_residual: float = 1.0,
 ) -> Clips:
-    """The motion of each clip from onset to apex, led by the frame between.
+    """The motion of each clip from onset to apex, via the frame in between.
 
     Args:
-        flow: by name, or a function; a clip's own flow leads from frame to frame, and is not read.
+        flow: name or function; a clip's own flow is from frame to frame and is not used.
         max_head_residual: see `aumer.motion.without_head`.
 
     Raises:
-        UsageError: there is no such flow.
+        UsageError: unknown flow.
         NoFaceError: a clip does not show one face in motion.
     """
     function = resolve_flow(flow)

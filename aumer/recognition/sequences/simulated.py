@@ -1,9 +1,9 @@
-"""Clips of drawn faces in known motion, by any number of subjects: to test systems of sequences.
+"""Simulated clips of drawn faces with known motion, to test recognizers of sequences.
 
-No real sequence may be shipped. A subject is a drawn face: the mean face's curves with a subject's
-proportions on a skin of smooth noise; it makes an expression (action units of
-`aumer.simulate.anatomy`, so motion and amplitudes are those of the other simulators) of one of
-three classes, with head sway, drifting light, noise of the sensor and jitter of the landmarks.
+No real sequence may be shipped. A subject is a drawn face: the mean face's curves with individual
+proportions on a skin of smooth noise. It shows an expression of one of three classes (action units
+of `aumer.simulate.anatomy`, as in the other simulators), with head sway, drifting light, sensor
+noise and jitter of landmarks.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from aumer.simulate.anatomy import displacement
 from aumer.strict import require
 from aumer.types import FloatArray, ImageArray
 
-#: AUs of each class, of which a clip shows one group, on both sides (EMFACS's plainest).
+#: Groups of AUs of each class; a clip shows one group, on both sides (the simplest of EMFACS).
 CLASSES: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "negative": ((4,), (4, 7), (9, 10)),
     "positive": ((12,), (6, 12)),
     "surprise": ((1, 2), (1, 2, 5)),
 }
-#: The crop's middle on the mean face, as `aumer.motion.align` puts it.
+#: The crop's center on the mean face, as in `aumer.motion.align`.
 _MIDDLE = np.array([0.0, 0.28])
-#: Largest displacement, in outer-eye distances, that a landmark's or the head's jitter adds.
+#: Largest displacement by jitter of landmarks and of the head, in outer-eye distances.
 _LANDMARK_NOISE, _SWAY = 0.002, 0.004
 _SENSOR_NOISE, _LIGHT = 1.5, 0.02
 
@@ -40,14 +40,14 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Simulation:
-    """What is simulated.
+    """Settings of the simulation.
 
     Attributes:
         subjects: each makes `per_class` clips of every class.
         size: side of the crop, px.
         fps: frames per second.
         duration_s: shortest and longest expression.
-        intensity: least and greatest, of `aumer.simulate.anatomy`'s full amplitudes.
+        intensity: range, as shares of the full amplitudes in `aumer.simulate.anatomy`.
         margin_s: seconds of rest before and after.
         flow: optical flow by name, or "none".
 
@@ -79,7 +79,7 @@ def simulated_clips(simulation: Simulation | None = None, seed: int = 0) -> Sequ
     """Labeled clips of every subject and class; the same seed gives the same clips.
 
     Raises:
-        UsageError: there is no such flow.
+        UsageError: unknown flow.
     """
     plan = simulation or Simulation()
     inputs: list[ClipSequence] = []
@@ -100,7 +100,7 @@ def simulated_clips(simulation: Simulation | None = None, seed: int = 0) -> Sequ
 
 
 class _Face:
-    """A drawn face: texture over the crop with room round it, and landmarks on the mean face."""
+    """A drawn face: texture over the crop with a margin, and landmarks on the mean face."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.size = size
@@ -132,11 +132,11 @@ class _Face:
         self.texture: FloatArray = skin
 
     def pixels(self, points: Points) -> Points:
-        """Points of the mean face to px of the crop."""
+        """Points of the mean face in px of the crop."""
         return np.asarray((points - _MIDDLE) * (self.size / 2) + (self.size - 1) / 2)
 
     def push(self, aus: tuple[int, ...]) -> FloatArray:
-        """Displacement by these AUs at intensity 1 at each pixel of the texture, px."""
+        """Displacement by these AUs at intensity 1, at each pixel of the texture, px."""
         side = self.texture.shape[0]
         rows, columns = np.mgrid[:side, :side] - self._margin
         seen = np.stack([columns, rows], -1).reshape(-1, 2).astype(np.float64)
@@ -145,13 +145,14 @@ class _Face:
         return moved.reshape(side, side, 2).astype(np.float32)
 
     def frame(self, push: FloatArray, level: float, sway: Points) -> FloatArray:
-        """(S, S) gray values: the expression at `level`, the head `sway` (outer-eye distances)
-        away."""
+        """(S, S) gray values: the expression at intensity `level`, the head displaced by `sway`
+        (outer-eye distances).
+        """
         rows, columns = np.mgrid[: self.size, : self.size] + self._margin
         here = np.stack([columns, rows], -1).astype(np.float32)
         here -= (sway * self.size / 2).astype(np.float32)
         skin = here
-        for _ in range(4):  # skin + displacement(skin) = here; pushes are far from folding
+        for _ in range(4):  # fixed-point iteration of skin + displacement(skin) = here
             skin = here - np.float32(level) * _sampled(push, skin, cv2.INTER_LINEAR)
         return _sampled(self.texture, skin, cv2.INTER_CUBIC)
 

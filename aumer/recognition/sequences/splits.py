@@ -1,7 +1,8 @@
-"""K-fold and hold-out splits that never part what belongs together. numpy only.
+"""K-fold and hold-out splits by group.
 
-Windows of one clip are nearly the same picture, and clips of one subject show the same face. A
-split that parts them scores memory: so rows are split by group, and `check_apart` guards any other.
+numpy only. Windows of one clip are almost equal, and clips of one subject show the same face;
+splitting them would measure memorization. So rows are split by group, and `check_apart` checks
+other splits.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy.typing as npt
 from aumer.errors import UsageError
 from aumer.types import IntArray
 
-#: Rows to train on and rows to test on, increasing.
+#: Ascending indices of training and test rows.
 Split = tuple[IntArray, IntArray]
 
 
 def k_fold(groups: Sequence[Hashable], folds: int, seed: int = 0) -> list[Split]:
-    """Every row once in a test part; folds as equal in rows as whole groups allow.
+    """Folds in which every row is tested once; as equal in size as whole groups allow.
 
     Args:
         groups: (N,) the group of each row: its subject, or its clip.
@@ -34,7 +35,7 @@ def k_fold(groups: Sequence[Hashable], folds: int, seed: int = 0) -> list[Split]
         )
     load = [0] * folds
     fold_of: dict[Hashable, int] = {}
-    # The largest first, each to the emptiest fold; of equals, by lot.
+    # The largest group first, each to the smallest fold; ties are broken randomly.
     for group in sorted(_shuffled(sizes, seed), key=lambda g: -sizes[g]):
         fold = load.index(min(load))
         fold_of[group] = fold
@@ -44,7 +45,7 @@ def k_fold(groups: Sequence[Hashable], folds: int, seed: int = 0) -> list[Split]
 
 
 def hold_out(groups: Sequence[Hashable], share: float, seed: int = 0) -> Split:
-    """Whole groups, drawn by seed, for about `share` of the rows to test on, at least one group.
+    """Random whole groups with about `share` of the rows for testing, at least one group.
 
     Raises:
         UsageError: share is not inside (0, 1), or there is only one group.
@@ -66,7 +67,7 @@ def hold_out(groups: Sequence[Hashable], share: float, seed: int = 0) -> Split:
 
 
 def check_apart(groups: Sequence[Hashable], train: IntArray, test: IntArray) -> None:
-    """Complain where a group has rows on both sides of a split.
+    """Raise an error if a group has rows on both sides of a split.
 
     Raises:
         UsageError: names such a group.

@@ -1,4 +1,4 @@
-"""What gray frames look like: equalized histograms, local binary patterns. numpy and cv2."""
+"""Texture of gray frames: equalized histograms, local binary patterns. numpy and cv2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aumer.types import ImageArray
 
 
 def equalized(gray: ImageArray) -> ImageArray:
-    """(T, H, W) uint8: each frame's histogram made even."""
+    """(T, H, W) uint8: histogram equalization of each frame."""
     return np.stack([cv2.equalizeHist(frame) for frame in gray]).astype(np.uint8)
 
 
@@ -17,7 +17,7 @@ def local_binary_patterns(gray: ImageArray) -> ImageArray:
     """(T, H, W) uint8: each pixel's pattern (Ojala et al. 2002, 8 neighbors at 1 px).
 
     A bit is set where the neighbor is at least as bright, clockwise from the upper left one as the
-    highest; beyond the rim the rim is repeated.
+    highest bit; the border is replicated.
     """
     height, width = gray.shape[1:]
     wide = np.pad(gray, ((0, 0), (1, 1), (1, 1)), mode="edge")

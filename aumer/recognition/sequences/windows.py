@@ -1,4 +1,4 @@
-"""Windows of fixed length cut from clips: where they start, and how many there are. numpy only."""
+"""Windows of fixed length cut from clips: their starts and number. numpy only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from aumer.types import FloatArray, ImageArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A stretch of one clip. Frames beyond the clip's ends repeat the end; flow there is 0.
+    """A window of one clip. Beyond the clip's ends the last frame is repeated, with zero flow.
 
     Shapes:
         gray (L, S, S) uint8, landmarks (L, 68, 2) float32, flow (L - 1, S, S, 2) float32 px, or
-        `None` where the clip has none.
+        `None` if the clip has none.
     """
 
     gray: ImageArray
@@ -29,24 +29,23 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowPlace:
-    """Where a window is cut: index of its clip and its first frame (which may be negative)."""
+    """Position of a window: index of its clip and its first frame (may be negative)."""
 
     clip: int
     start: int
 
 
 def centered_start(clip: ClipSequence, length: int) -> int:
-    """First frame of the window round the apex, moved to lie inside the clip where it fits."""
+    """First frame of the window centered on the apex, moved inside the clip if it fits."""
     return _clamped(clip.apex - length // 2, clip, length)
 
 
 def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> int:
     """First frame of one more window of a clip.
 
-    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centered
-    window moved by at most `length` // 4 frames to either side, and no further than onset and
-    offset stay inside whichever side it is (CNN-LSTM's section 4.4 and algorithm 1; its section
-    11.1 has a normal deviate there).
+    In an expression of `length` frames or more: anywhere. In a shorter one: the apex-centered
+    window moved by at most `length` // 4 frames, with onset and offset still inside (CNN-LSTM's
+    section 4.4 and algorithm 1; its section 11.1 uses a normal deviate).
     """
     if clip.offset - clip.onset + 1 >= length:
         return int(rng.integers(clip.onset, clip.offset - length + 2))
@@ -66,11 +65,11 @@ def balanced_windows(
 ) -> list[WindowPlace]:
     """Windows of every clip, so that each class has `target` of them or a few more.
 
-    A class of N_c clips is gone through ceil(target / N_c) times, at least once: first with the
-    windows round the apexes, then with further ones.
+    The N_c clips of a class are used ceil(target / N_c) times, at least once: first with windows
+    centered on the apexes, then with further ones.
 
     Args:
-        target: windows a class; 0 for one window a clip.
+        target: windows per class; 0 for one window per clip.
 
     Raises:
         ConfigError: length < 1 or target < 0.
@@ -92,12 +91,12 @@ def cut(clip: ClipSequence, start: int, length: int) -> Window:
     flow = None
     if clip.flow is not None:
         flow = np.zeros((length - 1, *clip.flow.shape[1:]), np.float32)
-        moves = np.flatnonzero(np.diff(frames))  # a repeated frame does not move
+        moves = np.flatnonzero(np.diff(frames))  # repeated frames have no motion
         flow[moves] = clip.flow[frames[moves]]
     return Window(clip.gray[frames], clip.landmarks[frames], flow)
 
 
 def _clamped(start: int, clip: ClipSequence, length: int) -> int:
-    """Inside the clip; where the clip is shorter than the window, as much of it as there is."""
+    """Move the start so that the window lies inside the clip, or covers a shorter clip."""
     low, high = sorted((0, len(clip) - length))
     return min(max(start, low), high)

@@ -1,4 +1,5 @@
-"""``cnn-lstm``: gray frames, landmarks and flow, each encoded frame by frame, fused, read in time.
+"""``cnn-lstm``: gray frames, landmarks and flow, encoded frame by frame, fused, and read by an
+LSTM.
 
 As published: two CNNs (3 x 3 convolutions of 32, 64 and 128 channels, pooled to 4 x 4; 6.2) and a
 landmark MLP 136-256-128 (6.5), projected linearly to 256 + 128 + 128 numbers a frame (6.4); LSTM
@@ -7,23 +8,23 @@ these sections come to 1,543,717 parameters with 5 classes; section 8.5 prints 4
 7.1 (weights by class, losses divided by their number), 7.2 (Adam, the LSTM at a tenth of the rate),
 7.3, 7.5 (light and noise frame by frame; windows shifted with a frame held) and 8.1.
 
-Optional there, and options here: equalized histograms (4.3; 5.1 has them always), local binary
+Optional in the publication and here: equalized histograms (4.3; 5.1 has them always), local binary
 patterns (5.1), attention over the modalities (6.4: from the concatenation over 256 ReLU to
-soft-max), batch norm of the projections (16.2, algorithm 2, which 6.4's code has not). Of its
-ablations (8.4) all: modalities, CNN alone, mean, GRU, Transformer, one and three layers, no batch
+soft-max), batch norm of the projections (16.2, algorithm 2, which 6.4's code has not). All
+ablations of 8.4: modalities, CNN alone, mean, GRU, Transformer, one and three layers, no batch
 norm, no dropout, no augmentation, and by `learning` no class weights and no decay of the rate.
 
-Choices, with the section that leaves them open. 6.4: attention weighs the projected modalities, as
-in algorithm 2. 7.2 names three groups of parameters, and no rate of the other parts: theirs is the
-usual one. 8.1: the gradient is clipped by its norm. 8.4: the CNN alone reads the window's middle
-frame, which is the apex but at the ends of a clip; the Transformer has 2 layers, 4 heads, sine
+Choices where a section is not specific: 6.4: attention weighs the projected modalities, as in
+algorithm 2. 7.2 names three groups of parameters, but no rate of the other parts: they get the
+default. 8.1: the gradient is clipped by its norm. 8.4: the CNN alone reads the window's middle
+frame, which is the apex except at the ends of a clip; the Transformer has 2 layers, 4 heads, sine
 positions and the mean over time. 5.3: flow in px of the crop.
 
-Otherwise than published: faces are found and put upright by aumer's own detector and landmarker
-(4.3: Haar cascade and dlib), and landmarks are counted from the crop's middle (5.2: from its
-corner). Nothing is stored in 16 bits (5.4). HOG (5.1), distances and angles between landmarks
-(5.2), optional there, are left out: which is not said. A random split (4.1) puts windows of a clip
-on both sides; see `CnnLstmRecognizer`.
+Differences: faces are detected and aligned by aumer's own detector and landmarker (4.3: Haar
+cascade and dlib), and landmarks are relative to the crop's center (5.2: to its corner). Nothing is
+stored in 16 bits (5.4). HOG (5.1), distances and angles between landmarks (5.2), optional there and
+not specified, are left out. A random split (4.1) puts windows of a clip on both sides; see
+`CnnLstmRecognizer`.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ from aumer.strict import require
 
 TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean", "none"), ("concatenation", "attention")
 TEXTURES = ("gray", "lbp")
-#: Keys of settings, weights and exported networks. Those of before spell "grey", and are read.
+#: Keys of settings, weights and exported networks. Old files spell "grey" and can be read.
 MODALITIES = ("gray", "landmarks", "flow")
 _PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
 
 
-#: Of training clips, by default.
+#: Default augmentation of training clips.
 AUGMENTATION = Augmentation(
     brightness=0.2,
     contrast=0.2,
@@ -71,21 +72,21 @@ AUGMENTATION = Augmentation(
 
 @dataclass(frozen=True)
 class CnnLstmConfig:
-    """The published network is the default.
+    """Configuration; the default is the published network.
 
     Attributes:
         modalities: any of "gray", "landmarks" and "flow".
-        time: what reads the fused frames; "none" of them is read but the middle one.
+        time: the model over time; "none" reads only the middle frame.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
         fusion_norm: batch norm of each modality's projection.
-        texture: what the CNN of gray frames sees: them, or their local binary patterns.
-        equalize: the histogram of each frame first.
+        texture: input of the CNN: gray frames or their local binary patterns.
+        equalize: equalize the histogram of each frame first.
         length: frames of a window.
         windows: target of `balanced_windows`, windows a class; 0 for one window a clip.
-        channels: of the CNNs' convolutions.
+        channels: channels of the CNNs' convolutions.
         layers: of the LSTM or GRU; 1 and 3 in the ablation of 8.4.
         batch_norm: after the convolutions; without it in the ablation of 8.4.
-        dropout: of the MLP, the LSTM and the head.
+        dropout: dropout of the MLP, the LSTM and the head.
         augmentation: of training windows.
     """
 
@@ -127,7 +128,7 @@ class CnnLstmConfig:
 
 
 class FrameCnn(nn.Module):
-    """Every picture of a sequence to one vector.
+    """A CNN that turns every picture of a sequence into one vector.
 
     Shapes:
         x (N, T, C, H, W); returns (N, T, 16 * channels[-1]).
@@ -151,7 +152,7 @@ class FrameCnn(nn.Module):
 
 
 class TimeModel(nn.Module):
-    """A sequence to one vector, by one of the published ways.
+    """Turns a sequence into one vector, by one of the published methods.
 
     Shapes:
         x (N, T, D); returns (N, 128), or (N, D) for "mean" and "none".
@@ -189,7 +190,7 @@ class TimeModel(nn.Module):
 
 
 def _sines(x: Tensor) -> Tensor:
-    """(T, D) positions as in Vaswani et al. (2017)."""
+    """(T, D) sine positional encodings (Vaswani et al. 2017)."""
     steps, width = x.shape[1:]
     at = torch.arange(steps, device=x.device, dtype=torch.float32)[:, None]
     rate = torch.exp(
@@ -204,7 +205,7 @@ class CnnLstm(nn.Module):
 
     Shapes:
         gray (N, T, 1, S, S), landmarks (N, T, 136), flow (N, T - 1, 2, S, S); returns (N, classes)
-        logits. The flow's encoding gets one step of zeros in front.
+        logits. One step of zeros is prepended to the flow's encoding.
     """
 
     def __init__(self, config: CnnLstmConfig, classes: int) -> None:
@@ -272,7 +273,8 @@ class CnnLstm(nn.Module):
 
 class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     """The recognizer. `inner_share` .2: the publication stops early on windows that share clips
-    with the training ones (4.1, 8.1); here on subjects kept out of the gradient."""
+    with the training ones (4.1, 8.1); here on subjects held out of the gradient.
+    """
 
     name: ClassVar[str] = "cnn-lstm"
     config_type = CnnLstmConfig
@@ -289,7 +291,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
         divide_by="samples",
         rates={"time": 0.1},
     )
-    # A window of 32 round an apex at the clip's end reaches 16 frames beyond it.
+    # A window of 32 centered on an apex at the clip's end extends 16 frames beyond it.
     default_inputs = SequenceSettings(size=128, flow="farneback-1.2", margin=16)
 
     def build(self, classes: int) -> nn.Module:
@@ -322,7 +324,8 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     def arrays(self, window: Window) -> Inputs:
         made: Inputs = {}
         if "gray" in self.config.modalities:
-            # Patterns of a mirrored frame are not mirrored patterns: they are read last.
+            # The pattern of a mirrored frame is not the mirrored pattern, so patterns are computed
+            # last.
             lbp = self.config.texture == "lbp"
             seen = local_binary_patterns(window.gray) if lbp else window.gray
             made["gray"] = seen[:, None].astype(np.float32) / np.float32(255)

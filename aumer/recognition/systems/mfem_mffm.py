@@ -2,19 +2,19 @@
 
 As published by Cao and Zhang (2025). Gray frames, magnified, with TV-L1 flow, at equal steps from
 onset to apex (3.1.2), go through ResNet34 frame by frame (2.1.1). After each stage an MFEM, spatial
-then channel attention and the reverse, added (2.1.2); the stage's output beside the MFEM's is the
-next stage's input, and the MFEM's alone goes to the MFFM (2.1). Five interactions of levels are
-pooled (2.1.3) and read by a bidirectional LSTM (2.1.4). Cross-entropy without weights (2.2). Its
-ablations (table 3) are `MfemMffmConfig.mfem` and `mffm`. No parameter count is printed; these
-layers have 40,820,677 with 5 classes, 24,897,349 without MFFM, 38,917,573 without MFEM and
+then channel attention and the reverse, added (2.1.2); the stage's output concatenated with the
+MFEM's is the next stage's input, and only the MFEM's goes to the MFFM (2.1). Five interactions of
+levels are pooled (2.1.3) and read by a bidirectional LSTM (2.1.4). Cross-entropy without weights
+(2.2). Its ablations (table 3) are `MfemMffmConfig.mfem` and `mffm`. No parameter count is printed;
+these layers have 40,820,677 with 5 classes, 24,897,349 without MFFM, 38,917,573 without MFEM and
 22,994,245 without both.
 
-Choices, with the section that leaves them open. 3.1.2: 8 frames of 128 px; alpha, band and cut-off
-of the magnification are its authors'; flow is of the frames as filmed, a frame's being its
-displacement since the onset in px, which lets slow motion add up; turns up to 10 degrees, growth
-up to a tenth. 2.1.2: r = 16; ReLU within the attention's MLP, as in CBAM, which formula 7 does not
-write; GeM powers start at 3, and the second attention (formula 11) has its own; within a branch the
-main and the suppressed part are added before what follows. 2.1.3: which five pairs (all at most two
+Choices where a section is not specific: 3.1.2: 8 frames of 128 px; alpha, band and cut-off of the
+magnification are its authors'; flow is from the original frames, for each frame its displacement
+since the onset in px, so that slow motion adds up; rotation up to 10 degrees, scaling up to a
+tenth. 2.1.2: r = 16; ReLU within the attention's MLP, as in CBAM, which formula 7 does not show;
+GeM powers start at 3, and the second attention (formula 11) has its own; within a branch the main
+and the suppressed part are added before what follows. 2.1.3: which five pairs (all at most two
 stages apart), the convolutions' sizes (1 x 1 before, 3 x 3 after the concatenation), and that the
 deeper map is enlarged: formula 12 enlarges X2, which the text calls the shallow one. 2.1.4: LSTM of
 256 each way, read at its last frame forward and its first backward. 3.1.4: "FC .5" is dropout .5
@@ -43,23 +43,23 @@ from aumer.recognition.systems.residual import Residual
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
-#: Levels that interact: at most two stages apart, which makes the five of formula 13.
+#: Pairs of levels that interact: at most two stages apart, which gives the five of formula 13.
 PAIRS = ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3))
-#: Of training clips, by default.
+#: Default augmentation of training clips.
 AUGMENTATION = Augmentation(flip=0.5, rotation_deg=10, scale=0.1)
 
 
 @dataclass(frozen=True)
 class MfemMffmConfig:
-    """The published network is the default.
+    """Configuration; the default is the published network.
 
     Attributes:
         mfem, mffm: the two modules; off for the published ablations.
         steps: frames from onset to apex.
         width: channels of the first stage; they double from stage to stage.
         blocks: residual blocks of the four stages; ResNet34's.
-        reduction: of the channel attentions.
-        hidden: of the LSTM, each way, and of the layer after it.
+        reduction: reduction of the channel attentions.
+        hidden: size of the LSTM in each direction, and of the layer after it.
         augmentation: of training clips.
     """
 
@@ -88,7 +88,7 @@ class SpatialAttention(nn.Module):
     """SAM: x times sigmoid(conv 7 x 7 of [max, mean] over channels).
 
     Shapes:
-        x (N, C, H, W); returns the like.
+        x (N, C, H, W); returns the same shape.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class GeneralizedMean(nn.Module):
         self.power = nn.Parameter(torch.full((channels,), 3.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Of 16 bits the cube of 41 is too large, and 1e-6 to any power nothing.
+        # In 16 bits the cube of 41 overflows, and powers of 1e-6 underflow.
         p = self.power.float().clamp(min=1.0)[:, None, None]
         mean: Tensor = x.float().clamp(min=1e-6).pow(p).mean((2, 3))
         return mean.pow(1 / p[:, 0, 0]).to(x.dtype)
@@ -129,7 +129,7 @@ class ComplementaryChannelAttention(nn.Module):
     """CCAM: the main part x g1, and the suppressed part x (1 - g1) through attention of its own.
 
     Shapes:
-        x (N, C, H, W); returns the like.
+        x (N, C, H, W); returns the same shape.
     """
 
     def __init__(self, channels: int, reduction: int) -> None:
@@ -149,7 +149,7 @@ class Mfem(nn.Module):
     """Multi-region extraction: SAM then CCAM plus CCAM then SAM.
 
     Shapes:
-        x (N, C, H, W); returns the like.
+        x (N, C, H, W); returns the same shape.
     """
 
     def __init__(self, channels: int, reduction: int) -> None:
@@ -223,7 +223,7 @@ class MfemMffm(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, 2, 1),
         )
-        # Beside its MFEM the next stage's input has twice the channels.
+        # Concatenated with the MFEM, the next stage's input has twice the channels.
         entering = [w * (1 + config.mfem) for w in widths]
         stages = []
         for k, (channels, to) in enumerate(zip((widths[0], *entering[:-1]), widths, strict=True)):
@@ -251,7 +251,7 @@ class MfemMffm(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def levels(self, pictures: Tensor) -> list[Tensor]:
-        """(N, 3, S, S) -> what each of the four stages, or its MFEM, gives."""
+        """(N, 3, S, S) -> output of each of the four stages, or of its MFEM."""
         made, x = [], self.stem(pictures)
         for k, stage in enumerate(self.stages):
             x = stage(x)
@@ -261,13 +261,13 @@ class MfemMffm(nn.Module):
         return made
 
     def fused(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """The maps that are pooled: five with MFFM, otherwise the deepest level alone."""
+        """The maps to pool: five with MFFM, otherwise only the deepest level."""
         if not self.mffm:
             return [levels[-1]]
         return [mffm(levels[a], levels[b]) for mffm, (a, b) in zip(self.mffm, PAIRS, strict=True)]
 
     def embed(self, frames: Tensor) -> Tensor:
-        """(N, 2 hidden): what the head reads."""
+        """(N, 2 hidden): the input of the head."""
         maps = self.fused(self.levels(frames.flatten(0, 1)))
         pooled = torch.cat([m.mean((2, 3)) for m in maps], 1).reshape(*frames.shape[:2], -1)
         out = self.lstm(pooled)[0]
@@ -280,7 +280,7 @@ class MfemMffm(nn.Module):
 
 
 class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
-    """The recognizer; 50 epochs as for CASME II (3.1.4; for SAMM it takes 80)."""
+    """The recognizer; 50 epochs as for CASME II (3.1.4; 80 for SAMM)."""
 
     name: ClassVar[str] = "mfem-mffm"
     config_type = MfemMffmConfig
@@ -305,7 +305,7 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
         return [WindowPlace(k, clip.onset) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
-        shift = start - clip.onset  # of the augmentation
+        shift = start - clip.onset  # from augmentation
         frames = [
             min(max(t + shift, 0), len(clip) - 1) for t in steps_to_apex(clip, self.config.steps)
         ]

@@ -1,22 +1,22 @@
 """``mobilevit-v3``: MobileViTv3 in all six sizes (Wadekar, Chaurasia 2022, arXiv 2209.15159).
 
-XXS, XS and S have four changes to the block of MobileViTv1: a 1 x 1 fusion, of local and global
-features, with the block's input added, behind a depth-wise local part. 0.5, 0.75 and 1.0 ("v2-0.5",
+XXS, XS and S change the block of MobileViTv1 in four ways: a 1 x 1 fusion, of local and global
+features, with the block's input added, after a depth-wise local part. 0.5, 0.75 and 1.0 ("v2-0.5",
 ...) have the first three in the block of MobileViTv2 (Mehta, Rastegari 2022), which has the fourth
-already and reads patches by separable attention. So does the publication on micro-expressions
-(section 7), which prints no figure and says nothing of learning.
+already and reads patches by separable attention. The publication on micro-expressions (section 7)
+does the same; it gives no figures and no training settings.
 
-Widths and depths are the paper's. Of the first three what is left open is chosen so that the
-parameters come to its 1.2, 2.5 and 5.8 M with 1000 classes (1,249,448, 2,490,360 and 5,763,912):
-attention with four heads and bias, a feed-forward layer twice as wide as the model, layer norm
-before each and after the last (as in MobileViTv1), SiLU everywhere, no dropout beside .1 before the
-classifier. The others have 1,429,985, 2,999,641 and 5,139,409 (the paper: 1.4, 3.0 and 5.1 M):
-as in MobileViTv2 one norm over all channels and places before each layer and after the last, and
-none between the last map and the classifier.
+Widths and depths are the paper's. For the first three sizes, open choices are made so that the
+number of parameters matches the paper's 1.2, 2.5 and 5.8 M with 1000 classes (1,249,448, 2,490,360
+and 5,763,912): attention with four heads and bias, a feed-forward layer twice as wide as the model,
+layer norm before each and after the last (as in MobileViTv1), SiLU everywhere, no dropout except .1
+before the classifier. The others have 1,429,985, 2,999,641 and 5,139,409 (the paper: 1.4, 3.0 and
+5.1 M): as in MobileViTv2 one norm over all channels and positions before each layer and after the
+last, and none between the last map and the classifier.
 
-A network for single pictures; which picture of a clip it reads is ours to choose (section 7 does
-not say): `view` "motion" is the flow from onset to apex as u, v and optical strain, "apex" the gray
-apex frame in three channels.
+A network for single pictures; which picture of a clip it reads is not published (section 7) and
+chosen here: `view` "motion" is the flow from onset to apex as u, v and optical strain, "apex" the
+gray apex frame in three channels.
 """
 
 from __future__ import annotations
@@ -39,30 +39,31 @@ from aumer.recognition.sequences.windows import Window, WindowPlace
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardized
 from aumer.strict import require
 
-#: Expansion of the inverted residuals; channels after layers 1 to 5; widths d of the transformers.
+#: By size: expansion of the inverted residuals; channels after layers 1 to 5; widths d of the
+#: transformers.
 SIZES: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {
     "xxs": (2, (16, 24, 64, 80, 128), (64, 80, 96)),
     "xs": (4, (32, 48, 96, 160, 160), (96, 120, 144)),
     "s": (4, (32, 64, 128, 256, 320), (144, 192, 240)),
 }
-#: MobileViTv2's factors of width, of channels after the stem and layers 1 to 5, and of the
-#: transformers' widths.
+#: MobileViTv2's width factors, channels after the stem and layers 1 to 5, and widths of the
+#: transformers.
 WIDE: dict[str, float] = {"v2-0.5": 0.5, "v2-0.75": 0.75, "v2-1.0": 1.0}
 _WIDE_STEM, _WIDE_CHANNELS, _WIDE_WIDTHS = 32, (64, 128, 256, 384, 512), (128, 192, 256)
 _STEM, _HEADS, _DEPTHS, _PATCH, _LAST = 16, 4, (2, 4, 3), 2, 960
 
 
-#: Of training clips, by default.
+#: Default augmentation of training clips.
 AUGMENTATION = Augmentation(flip=0.5, rotation_deg=10, scale=0.1)
 
 
 @dataclass(frozen=True)
 class MobileVitConfig:
-    """Which of the published sizes, and what it sees.
+    """Configuration: published size and input.
 
     Attributes:
         size: "xxs", "xs" or "s"; "v2-0.5", "v2-0.75" or "v2-1.0".
-        view: what fills the three channels; see the module.
+        view: content of the three channels; see the module.
         dropout: before the classifier.
         augmentation: of training clips.
     """
@@ -90,7 +91,7 @@ def _conv(
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: widen, depth-wise 3 x 3, narrow; residual where shapes allow.
+    """MobileNetV2's block: widen, depth-wise 3 x 3, narrow; residual if the shapes are equal.
 
     Shapes:
         x (N, C, H, W); returns (N, to, H / stride, W / stride).
@@ -112,20 +113,22 @@ class InvertedResidual(nn.Module):
 
 
 def _patches(x: Tensor) -> Tensor:
-    """(N, d, H, W) -> (N, places within a patch, patches, d); sides that 2 does not divide are
-    resized."""
+    """(N, d, H, W) -> (N, positions within a patch, patches, d); sides that 2 does not divide are
+    resized.
+    """
     even = [s + s % _PATCH for s in x.shape[2:]]
     if even != list(x.shape[2:]):
         x = functional.interpolate(x, even, mode="bilinear", align_corners=False)
     n, d, height, width = x.shape
     rows, columns = height // _PATCH, width // _PATCH
-    # (N, d, rows, 2, columns, 2) -> pixels of one place in their patches attend to each other.
+    # (N, d, rows, 2, columns, 2) -> pixels at the same position of their patches attend to each
+    # other.
     y = x.reshape(n, d, rows, _PATCH, columns, _PATCH).permute(0, 3, 5, 2, 4, 1)
     return y.reshape(n, _PATCH**2, rows * columns, d)
 
 
 def _unpatched(y: Tensor, side: Sequence[int]) -> Tensor:
-    """The inverse of `_patches`; a map of `side`, or one pixel more where 2 does not divide it."""
+    """The inverse of `_patches`; a map of `side`, or one pixel more if `side` is odd."""
     n, _, _, d = y.shape
     rows, columns = ((s + s % _PATCH) // _PATCH for s in side)
     y = y.reshape(n, _PATCH, _PATCH, rows, columns, d).permute(0, 5, 3, 1, 4, 2)
@@ -133,7 +136,7 @@ def _unpatched(y: Tensor, side: Sequence[int]) -> Tensor:
 
 
 def _fitted(y: Tensor, side: Sequence[int]) -> Tensor:
-    """Resized to `side`, if it is not of it."""
+    """Resized to `side` if necessary."""
     if list(y.shape[2:]) == list(side):
         return y
     return functional.interpolate(y, list(side), mode="bilinear", align_corners=False)
@@ -147,12 +150,12 @@ def _local(channels: int, width: int) -> nn.Sequential:
 
 
 class MobileVitBlock(nn.Module):
-    """Local part (depth-wise 3 x 3, 1 x 1 to d), transformers over pixels of equal place within
+    """Local part (depth-wise 3 x 3, 1 x 1 to d), transformers over pixels at the same position of
     their patches, and fusion: 1 x 1 over [local, global] with the block's input added.
 
     Shapes:
-        x (N, C, H, W) of any size; returns the like. Sides that 2 does not divide are resized for
-        the transformers and back.
+        x (N, C, H, W) of any size; returns the same shape. Odd sides are resized for the
+        transformers and back.
     """
 
     def __init__(self, channels: int, width: int, depth: int) -> None:
@@ -191,7 +194,8 @@ class SeparableAttention(nn.Module):
     summed by soft-max of the scores, and the sum weighs every patch's rectified value.
 
     Shapes:
-        x (N, P, L, d): L patches, of P places each; returns the like. Places do not mix.
+        x (N, P, L, d): L patches with P positions each; returns the same shape. Positions do not
+        mix.
     """
 
     def __init__(self, width: int) -> None:
@@ -208,10 +212,11 @@ class SeparableAttention(nn.Module):
 
 
 class _WholeNorm(nn.Module):
-    """One mean and variance over all channels and places of a picture; scale by channel.
+    """Normalization by one mean and variance over all channels and positions of a picture; scale by
+    channel.
 
     Shapes:
-        x (N, P, L, d); returns the like.
+        x (N, P, L, d); returns the same shape.
     """
 
     def __init__(self, width: int) -> None:
@@ -224,7 +229,9 @@ class _WholeNorm(nn.Module):
 
 
 class _SeparableLayer(nn.Module):
-    """Separable attention and a feed-forward layer twice as wide, each behind a norm and added."""
+    """Separable attention and a feed-forward layer twice as wide, each with a pre-norm and a
+    residual.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -244,7 +251,7 @@ class WideBlock(nn.Module):
     of width d without activation, the block's input added.
 
     Shapes:
-        x (N, C, H, W) of any size; returns the like.
+        x (N, C, H, W) of any size; returns the same shape.
     """
 
     def __init__(self, channels: int, width: int, depth: int) -> None:
@@ -303,7 +310,7 @@ class MobileVit(nn.Module):
         self.head = nn.Linear(last, classes)
 
     def feature_maps(self, image: Tensor) -> list[Tensor]:
-        """What each of the five layers gives."""
+        """The outputs of the five layers."""
         maps, x = [], self.stem(image)
         for layer in self.layers:
             x = layer(x)
@@ -311,7 +318,7 @@ class MobileVit(nn.Module):
         return maps
 
     def embed(self, image: Tensor) -> Tensor:
-        """(N, D): what the classifier reads."""
+        """(N, D): the input of the classifier."""
         pooled: Tensor = self.last(self.feature_maps(image)[-1]).mean((2, 3))
         return pooled
 
@@ -321,8 +328,9 @@ class MobileVit(nn.Module):
 
 
 class MobileVitV3(SequenceSystem[MobileVitConfig]):
-    """The recognizer. Chosen here: AdamW 1e-3, cosine over 50 epochs, batch 16, weighted
-    cross-entropy; the pictures standardized, the flow by one factor for its three channels."""
+    """The recognizer. Chosen here: AdamW 1e-3, cosine schedule over 50 epochs, batch 16, weighted
+    cross-entropy; standardized pictures, flow scaled by one factor for its three channels.
+    """
 
     name: ClassVar[str] = "mobilevit-v3"
     config_type = MobileVitConfig
@@ -352,6 +360,6 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
         if window.flow is None:
             return {"image": np.repeat(standardized(window.gray[0])[None], 3, axis=0)}
         motion = with_strain(window.flow[0])
-        # One factor for all: signs, zero and the ratio of the axes are what motion means.
+        # One factor for all preserves signs, zero and the ratio of the axes.
         scale = float(np.sqrt(np.mean(motion**2))) + 1e-3
         return {"image": np.ascontiguousarray((motion / scale).transpose(2, 0, 1), np.float32)}

@@ -1,10 +1,10 @@
-"""Files of half precision and of dynamic int8, and what they cost in accuracy.
+"""Files in half precision and in dynamic int8, and their loss of accuracy.
 
-"half" keeps every number in 16 bits. "int8" keeps weights (all of two dimensions or more) in 8 bits
-with one scale for each output channel, and rounds what linear, convolution and recurrent layers
-read to 8 bits by the largest value at hand (dynamic). Both are computed in float32: files and
-accuracies are those of the lower precision on any machine, the speed is not. (torch's own dynamic
-int8 is deprecated, leaves convolutions as they are, and its weights fit no safetensors file.)
+"half" stores all values in 16 bits. "int8" stores weights (of two or more dimensions) in 8 bits
+with one scale per output channel, and rounds inputs of linear, convolution and recurrent layers to
+8 bits by their largest value (dynamic). Both are computed in float32: file sizes and accuracies are
+those of the lower precision on any machine, the speed is not. (torch's own dynamic int8 is
+deprecated, excludes convolutions, and cannot be stored as safetensors.)
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LARGEST = 127
 
 
 def packed(arrays: Mapping[str, npt.NDArray[Any]], precision: Precision) -> Arrays:
-    """What a file of this precision holds of a network's arrays.
+    """A network's arrays as stored in this precision.
 
     Raises:
-        UsageError: there is no such precision.
+        UsageError: unknown precision.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; found {precision!r}")
@@ -43,7 +43,7 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]], precision: Precision) -> Arra
             made[name] = value
         elif precision == "half":
             made[name] = value.astype(np.float16)
-        elif value.ndim < 2:  # biases and norms: small, and what all else is measured against
+        elif value.ndim < 2:  # biases and norms: small but sensitive
             made[name] = value
         else:
             rows = np.abs(value.reshape(len(value), -1)).max(1)
@@ -55,7 +55,7 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]], precision: Precision) -> Arra
 
 
 def unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
-    """The inverse of `packed`, up to what the precision has lost: float32."""
+    """The inverse of `packed`, except for the loss of precision: float32."""
     made: Arrays = {}
     for name, value in arrays.items():
         if name + _SCALE in arrays:
@@ -67,7 +67,7 @@ def unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> Arrays:
 
 
 def round_activations(net: nn.Module) -> None:
-    """Make `net` read in 8 bits wherever it has weights, from now on."""
+    """Make all layers of `net` with weights round their inputs to 8 bits."""
 
     def rounded(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         return (_eight_bits(inputs[0]), *inputs[1:])
@@ -78,7 +78,7 @@ def round_activations(net: nn.Module) -> None:
 
 
 def _eight_bits(x: Tensor) -> Tensor:
-    # One scale for each clip of a batch, so that no clip's numbers depend on its neighbors.
+    # One scale for each clip of a batch, so that no clip depends on others.
     largest = x.abs().flatten(1).amax(1) if x.ndim > 1 else x.abs().amax()[None]
     scale = (largest / _LARGEST).clamp(min=1e-12).reshape(-1, *[1] * (x.ndim - 1))
     return torch.round(x / scale) * scale
@@ -86,12 +86,12 @@ def _eight_bits(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Export:
-    """A file of lower precision beside one of single precision.
+    """Comparison of a file of lower precision with single precision.
 
     Attributes:
-        accuracy: shares of right answers, before and after.
-        changed: clips that got another class.
-        bytes: sizes of the files, before and after.
+        accuracy: accuracy before and after.
+        changed: number of clips with a different class.
+        bytes: file sizes before and after.
     """
 
     precision: str
@@ -119,15 +119,15 @@ def export(
     *,
     overwrite: bool = False,
 ) -> Export:
-    """Write a fitted system in lower precision, and measure what that changes.
+    """Write a fitted system in lower precision, and measure the change.
 
     Args:
         recognizer: an `aumer.recognition.systems.system.SequenceSystem`.
-        clips: `SequenceClips` with its classes; those of a test set say what the figure is worth.
+        clips: `SequenceClips` with its classes; the figures are meaningful for a test set.
         card: the accuracies are added to it under "export".
 
     Raises:
-        UsageError: as for `save`, no clip, or clips of other classes.
+        UsageError: as for `save`, no clips, or clips of other classes.
     """
     if not len(clips):
         raise UsageError("the change in accuracy is measured on clips, and there is none")

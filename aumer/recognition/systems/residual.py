@@ -1,4 +1,4 @@
-"""What ResNets are made of: layers with a way round them."""
+"""Residual blocks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """Layers and a way round them, a 1 x 1 convolution where the shape changes, summed; ReLU.
+    """`body` plus a shortcut, which is a 1 x 1 convolution if the shape changes; then ReLU.
 
     Shapes:
         x (N, channels, H, W); returns (N, to, H / stride, W / stride), as `body` does.

@@ -1,16 +1,16 @@
 """``se-resnext50``: SE-ResNeXt-50 (32 x 4d) on the apex frame (Hu et al. 2018; Xie et al. 2017).
 
 As published for micro-expressions by Ren et al.: the network of section 2.3, table 1 (224 px, r 16,
-C 32, width 4; 25,521,141 parameters with 5 classes); the apex found by Quang et al.'s difference of
-ten ROIs with a lag of 3 frames (3.2), where nobody gives one, and by `apexes` "found" for every
-clip, as in `aumer bench casme2-5class`; gray, flip and rotation up to 15 degrees (3.3); focal loss,
-Adam 1e-4, 100 epochs of batches of 2 (3.4). Its ablations are `SeResNextConfig`'s (3.6).
+C 32, width 4; 25,521,141 parameters with 5 classes); the apex, if not given, found by Quang et
+al.'s difference of ten ROIs with a lag of 3 frames (3.2), with `apexes` "found" for every clip, as
+in `aumer bench casme2-5class`; gray, flip and rotation up to 15 degrees (3.3); focal loss, Adam
+1e-4, 100 epochs of batches of 2 (3.4). Its ablations are `SeResNextConfig`'s (3.6).
 
-Choices, with the section that leaves them open. 3.4: gamma 2, no class weights beside the focal
-loss, no schedule, no weight decay, He's initial weights (no pretraining is mentioned). 3.3: every
-picture is gray, which is listed as an augmentation, and fills the three channels of the stem,
-standardized picture by picture. 3.2: faces are found and put upright by aumer's own detector and
-landmarker ("an open toolkit"). 2.3: the stride is the 3 x 3 convolution's.
+Choices where a section is not specific: 3.4: gamma 2, no class weights besides the focal loss, no
+schedule, no weight decay, He's initial weights (no pretraining is mentioned). 3.3: every picture is
+gray, which is listed as an augmentation, and fills the three channels of the stem, standardized
+picture by picture. 3.2: faces are detected and aligned by aumer's own detector and landmarker ("an
+open toolkit"). 2.3: the stride is the 3 x 3 convolution's.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from aumer.recognition.systems.system import Inputs, SequenceSystem, standardize
 from aumer.strict import require
 
 FRAMES = ("apex", "middle", "rise")
-#: Of training clips, by default.
+#: Default augmentation of training clips.
 AUGMENTATION = Augmentation(flip=0.5, rotation_deg=15)
 
 
 @dataclass(frozen=True)
 class SeResNextConfig:
-    """The published network is the default.
+    """Configuration; the default is the published network.
 
     Attributes:
         layers: bottlenecks in each of the four stages.
         groups, group_width: of the 3 x 3 convolutions in the first stage; the width doubles.
-        reduction: of the squeeze-and-excitation (2.3).
-        excitation: whether there is any; without it the ResNeXt-50 of the ablation in 3.6.1, and
-            with `groups` 1 and `group_width` 64 beside that its ResNet-50.
+        reduction: reduction of the squeeze-and-excitation (2.3).
+        excitation: use squeeze-and-excitation; without it this is the ResNeXt-50 of the ablation in
+            3.6.1, and additionally with `groups` 1 and `group_width` 64 its ResNet-50.
         frame: "apex"; "rise", half-way from onset to apex, the non-apex frame of 3.6.2; or "middle"
             between onset and offset, which is not published.
         augmentation: of training clips.
@@ -72,10 +72,10 @@ class SeResNextConfig:
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels scaled by a gate in (0, 1) that is read from their means.
+    """Channels scaled by gates in (0, 1) computed from their means.
 
     Shapes:
-        x (N, C, H, W); returns the like.
+        x (N, C, H, W); returns the same shape.
     """
 
     def __init__(self, channels: int, reduction: int) -> None:
@@ -94,7 +94,7 @@ class Bottleneck(Residual):
     """1 x 1, grouped 3 x 3, 1 x 1, each with batch norm; excitation after the third; residual.
 
     Args:
-        reduction: of the excitation; `None` for none.
+        reduction: of the excitation; `None` for no excitation.
 
     Shapes:
         x (N, C, H, W); returns (N, to, H / stride, W / stride).
@@ -128,7 +128,7 @@ class SeResNext(nn.Module):
     def __init__(self, config: SeResNextConfig, classes: int) -> None:
         super().__init__()
         width = config.groups * config.group_width
-        # ResNeXt's bottlenecks are twice as wide as ResNet's; stem and stages' ends are the same.
+        # ResNeXt's bottlenecks are twice as wide as ResNet's; stem and outputs of stages are equal.
         expansion = 2 if config.groups > 1 else 4
         stem = max(8, expansion * width // 4)
         self.stem = nn.Sequential(
@@ -154,7 +154,7 @@ class SeResNext(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def feature_maps(self, frame: Tensor) -> list[Tensor]:
-        """What each of the four stages gives."""
+        """The outputs of the four stages."""
         maps, x = [], self.stem(frame)
         for stage in self.stages:
             x = stage(x)
@@ -162,7 +162,7 @@ class SeResNext(nn.Module):
         return maps
 
     def embed(self, frame: Tensor) -> Tensor:
-        """(N, D): what the last layer reads."""
+        """(N, D): the input of the last layer."""
         return self.feature_maps(frame)[-1].mean((2, 3))
 
     def forward(self, frame: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ class SeResNext(nn.Module):
 
 
 class SeResNext50(SequenceSystem[SeResNextConfig]):
-    """The recognizer: see the module."""
+    """The recognizer; see the module."""
 
     name: ClassVar[str] = "se-resnext50"
     config_type = SeResNextConfig

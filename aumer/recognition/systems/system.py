@@ -1,13 +1,13 @@
-"""What the published systems share: recognizers (`aumer.recognition.interface`) of sequences.
+"""Base class of the published recognizers of sequences.
 
-A system says which windows it reads of a clip, what its network gets of a window, and which network
-that is; fitting, predicting, attribution and files are here.
+A subclass defines the windows of a clip, the network's input from a window, and the network;
+training, prediction, attribution and files are implemented here.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -24,6 +24,7 @@ from aumer.foreign import foreign
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.learning.machine import device_named, device_of
 from aumer.learning.portable import Portable, Shares
+from aumer.recognition.calibration import sharpness
 from aumer.recognition.interface import (
     Callback,
     Floats,
@@ -58,32 +59,32 @@ from aumer.types import FloatArray, ImageArray, IntArray
 
 C = TypeVar("C")
 S = TypeVar("S", bound="SequenceSystem[Any]")
-#: What a network reads of one window, by the names of its arguments.
+#: A network's input from one window, by argument name.
 Inputs = dict[str, FloatArray]
 
-#: Windows that predictions are made of at a time.
+#: Windows per batch of prediction.
 _BATCH = 16
-#: Changed clips that are held at a time: with flow, one is tens of megabytes.
+#: Changed clips in memory at a time: with flow, each has tens of megabytes.
 _VARIANTS = 8
-#: Half side of the square that occlusion hides, in sides of the crop: a mouth's corner.
+#: Half side of the occluding square, in sides of the crop: the size of a mouth's corner.
 _HIDDEN = 0.1
 
 
 class SequenceSystem(Recognizer, Generic[C]):
-    """A recognizer of whole clips. The same clips and the same seed give the same numbers.
+    """A recognizer of whole clips. The same clips and seed give the same results.
 
     Args:
-        config: of the network; a mapping changes the published configuration.
-        learning: of the training; a mapping changes the published settings.
-        seed: of the initial weights and of all that is drawn.
-        device: on which it trains and predicts; see `to`.
-        inputs: how the clips were made that it is given; a mapping changes the usual way.
+        config: configuration of the network; a mapping changes the published one.
+        learning: settings of training; a mapping changes the published ones.
+        seed: seed of the initial weights and of all random numbers.
+        device: device for training and prediction; see `to`.
+        inputs: how the given clips were made; a mapping changes the default.
 
     Attributes:
         net: `None` before `fit`.
 
     Raises:
-        ConfigError: an unknown or impossible setting.
+        ConfigError: an unknown or invalid setting.
     """
 
     reads = ("sequence",)
@@ -111,44 +112,45 @@ class SequenceSystem(Recognizer, Generic[C]):
         self.learning, self.seed, self.device = learning, seed, device_named(device)
         self.inputs: SequenceSettings = inputs or self.default_inputs
         self.net: nn.Module | None = None
+        self._sharpness = 1.0
         if learning.rates != self.default_learning.rates:
-            with torch.device("meta"):  # its parts, and no numbers
+            with torch.device("meta"):  # structure without weights
                 require_rates(self.build(2), learning)
 
-    # -- what a system says of itself --------------------------------------------------------------
+    # -- defined by subclasses --------------------------------------------------------------------
 
     @abstractmethod
     def build(self, classes: int) -> nn.Module:
-        """The network, with new weights."""
+        """A network with new weights."""
 
     @abstractmethod
     def windows_of(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
-        """The one window of each clip that is predicted from."""
+        """The window of each clip that is used for prediction."""
 
     @abstractmethod
     def window(self, clip: ClipSequence, start: int) -> Window:
-        """What is cut from a clip."""
+        """The window of a clip that begins at `start`."""
 
     @abstractmethod
     def arrays(self, window: Window) -> Inputs:
-        """What the network reads of a window, without the batch's axis."""
+        """The network's input from a window, without the batch axis."""
 
     @property
     def augmentation(self) -> Augmentation:
-        """Of training windows."""
+        """Augmentation of training windows."""
         return Augmentation()
 
     @property
     def length(self) -> int:
-        """Frames of a window."""
+        """Number of frames of a window."""
         return 1
 
     @property
     def windows_a_class(self) -> int:
-        """Target of `balanced_windows`; 0 for one window a clip."""
+        """Target of `balanced_windows`; 0 for one window per clip."""
         return 0
 
-    # -- as a recognizer ---------------------------------------------------------------------------
+    # -- interface of recognizers ------------------------------------------------------------------
 
     def fit(
         self: S,
@@ -157,13 +159,13 @@ class SequenceSystem(Recognizer, Generic[C]):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> S:
-        """Learn, and return itself. Nothing is chosen but on these clips.
+        """Train, and return itself. All choices are made within these clips.
 
         Args:
             checkpoint, callbacks: see `aumer.recognition.learning.learn`.
 
         Raises:
-            UsageError, WeightsError: as `learn`, or clips without the flow that is read.
+            UsageError, WeightsError: as `learn`, or clips without the required flow.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -181,22 +183,35 @@ class SequenceSystem(Recognizer, Generic[C]):
             callbacks=callbacks,
         )
         self.net, self.log, self.classes = net, learned.log, clips.classes
+        self._sharpness = self._calibrated(clips, learned.inner_subjects)
         return self
+
+    def _calibrated(self, clips: SequenceClips, inner: Collection[str]) -> float:
+        """The logits' factor, found on the clips of the subjects kept out of the gradient."""
+        rows = np.array([subject in inner for subject in clips.subjects], bool)
+        if not rows.any():
+            return 1.0
+        some = [clip for clip, kept_out in zip(clips.inputs, rows, strict=True) if kept_out]
+        logits = np.asarray(self._run(some, embed=False).numpy(), np.float64)
+        return sharpness(logits, clips.labels[rows])
 
     def predict_proba(self, inputs: Sequence[ClipSequence], sources: Sequence[str] = ()) -> Floats:
         """N clips -> (N, C) float64 probabilities; the rows sum to 1.
 
+        They are calibrated (`aumer.recognition.calibration`) on the subjects that training kept out
+        of the gradient (``learning.inner_share``), where there are any.
+
         Args:
-            sources: the data set of each clip; no published system asks.
+            sources: the data set of each clip; not used by the published systems.
 
         Raises:
-            UsageError: it is not fitted, or clips without the flow that is read.
+            UsageError: it is not fitted, or clips without the required flow.
         """
         logits = self._run(inputs, embed=False)
-        return np.asarray(torch.softmax(logits.double(), 1).numpy(), np.float64)
+        return np.asarray(torch.softmax(self._sharpness * logits.double(), 1).numpy(), np.float64)
 
     def embeddings(self, inputs: Sequence[ClipSequence]) -> FloatArray:
-        """N clips -> (N, D) float32: what the network's last layers read.
+        """N clips -> (N, D) float32: the input of the network's last layers.
 
         Raises:
             UsageError: as `predict_proba`.
@@ -204,10 +219,10 @@ class SequenceSystem(Recognizer, Generic[C]):
         return np.asarray(self._run(inputs, embed=True).numpy(), np.float32)
 
     def attribution(self, clip: ClipSequence, label: str | None = None) -> Floats:
-        """(12,) float64: fall of a class's probability when the motion round a ROI is put to rest.
+        """(12,) float64: fall of a class's probability if the motion around an ROI is removed.
 
-        Within a square of a fifth of the crop's side round the ROI's landmark every frame shows the
-        onset's pixels, the flow is 0 and landmarks stay where they were.
+        Within a square of a fifth of the crop's side around the ROI's landmark every frame shows
+        the onset's pixels, the flow is 0 and landmarks do not move.
 
         Args:
             label: by default the most probable class.
@@ -221,9 +236,10 @@ class SequenceSystem(Recognizer, Generic[C]):
         return np.asarray(shares[0, k] - shares[1:, k], np.float64)
 
     def saliency(self, clip: ClipSequence, label: str | None = None) -> Saliency:
-        """Fall of a class's probability when a square of the crop, or a phase, is put to rest.
+        """Fall of a class's probability if the motion in a square of the crop, or in a phase, is
+        removed.
 
-        What is put to rest is as for `attribution`: pixels and landmarks of the onset, no flow.
+        Removed as for `attribution`: pixels and landmarks of the onset, no flow.
 
         Raises:
             UsageError: as `predict_proba`, or there is no such class.
@@ -246,14 +262,14 @@ class SequenceSystem(Recognizer, Generic[C]):
         """See `aumer.recognition.interface.Recognizer`.
 
         Raises:
-            UsageError: no such device, or it is not here.
+            UsageError: unknown or unavailable device.
         """
         self.device = device_of(device)
         return True
 
     def parameters(self, classes: int) -> int:
         """See `aumer.recognition.interface.Recognizer`."""
-        with torch.device("meta"):  # shapes alone
+        with torch.device("meta"):  # structure without weights
             return parameter_count(self.build(classes))
 
     def stopping(self) -> dict[str, Any]:
@@ -273,13 +289,14 @@ class SequenceSystem(Recognizer, Generic[C]):
         overwrite: bool = False,
         precision: Precision = "single",
     ) -> None:
-        """Everything that prediction needs, and the card, in one safetensors file.
+        """Write everything that prediction needs, and the card, to one safetensors file.
 
         Args:
             precision: see `aumer.recognition.systems.precision`.
 
         Raises:
-            UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
+            UsageError: it is not fitted, the card holds other than plain values, or as for
+                `atomic_write`.
         """
         fitted(self)
         assert self.net is not None
@@ -289,24 +306,25 @@ class SequenceSystem(Recognizer, Generic[C]):
             "seed": self.seed,
             "precision": precision,
             "inputs": settings_table(self.inputs),
+            "sharpness": self._sharpness,
         }
         small = packed(weights.arrays_of(self.net), precision)
         write_weights(path, self, small, about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls: type[S], path: StrPath) -> S:
-        """Read what `save` wrote, on the CPU. No code in the file is run.
+        """Load a file of `save`, on the CPU. No code in the file is run.
 
         Raises:
-            WeightsError: no such file, damaged, or not of this recognizer.
+            WeightsError: the file is missing, damaged, or of another recognizer.
         """
         found = read_weights(path, cls.name)
         with foreign(path, f"a whole {cls.name}", WeightsError):
             about = found.about
-            # Files of before have no inputs: they were made the usual way, as far as anybody knows.
+            # Old files have no inputs; the defaults were used then.
             inputs = read_settings(about["inputs"]) if "inputs" in about else None
             seed = int(about["seed"])
-            # All that it says: what is usual today may not have been so then.
+            # Stored completely, since defaults may change.
             learning = strict.build(Learning, about["learning"], f"learning of {cls.name}")
             made = cls(about["config"], learning, seed=seed, inputs=inputs)
             net = made.build(len(found.classes))
@@ -315,6 +333,8 @@ class SequenceSystem(Recognizer, Generic[C]):
             )
             if about["precision"] == "int8":
                 round_activations(net)
+            # Networks of files of before were not calibrated.
+            made._sharpness = float(about.get("sharpness", 1.0))
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made
 
@@ -324,7 +344,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         assert self.net is not None
         (inputs,) = self.examples(1)
         return Portable(
-            Shares(self.net.to("cpu").eval()),
+            Shares(self.net.to("cpu").eval(), self._sharpness),
             {name: x[:2] for name, x in inputs.items()},
             {name: {0: "batch"} for name in inputs},
             "probabilities",
@@ -416,14 +436,16 @@ class _ClipMaterial:
 
 
 def standardized(image: ImageArray) -> FloatArray:
-    """(S, S) float32 of mean 0 and deviation 1; a picture of one gray is 0."""
+    """(S, S) float32 of mean 0 and standard deviation 1; a constant picture becomes 0."""
     values = image.astype(np.float32)
     values = values - values.mean()
     return np.asarray(values / max(float(values.std()), 1.0), np.float32)
 
 
 def at_rest(clip: ClipSequence, landmark: int) -> ClipSequence:
-    """The clip with what lies round a landmark (where it is at the onset) kept as at the onset."""
+    """The clip with the surroundings of a landmark (at its position in the onset) frozen as at the
+    onset.
+    """
     at = clip.landmarks[clip.onset]
     x, y = at[landmark]
     middles = (np.arange(clip.size) + 0.5) / clip.size - 0.5
@@ -434,7 +456,8 @@ def at_rest(clip: ClipSequence, landmark: int) -> ClipSequence:
 
 def resting_squares(clip: ClipSequence) -> Iterator[ClipSequence]:
     """For each square of a grid of `Saliency.GRID` by as many over the crop, rows from the top, the
-    clip with what lies in it (landmarks: at the onset) kept as at the onset."""
+    clip with its content (and the landmarks in it at the onset) frozen as at the onset.
+    """
     at = np.floor((clip.landmarks[clip.onset] + 0.5) * Saliency.GRID)
     cells = np.minimum(np.arange(clip.size) * Saliency.GRID // clip.size, Saliency.GRID - 1)
     always = np.ones(len(clip), np.bool_)
@@ -445,8 +468,9 @@ def resting_squares(clip: ClipSequence) -> Iterator[ClipSequence]:
 
 
 def resting_phases(clip: ClipSequence) -> Iterator[ClipSequence | None]:
-    """For each phase of `Saliency.time` the clip whose frames in it show what the onset shows;
-    `None` for a phase without a frame."""
+    """For each phase of `Saliency.time` the clip whose frames in this phase show the onset; `None`
+    for a phase without frames.
+    """
     everywhere, points = np.ones((clip.size, clip.size), np.bool_), np.ones(68, np.bool_)
     frames = np.arange(len(clip))
     for begin, end in ((clip.onset, clip.apex), (clip.apex, clip.offset)):
@@ -461,7 +485,8 @@ def _put_to_rest(
     points: npt.NDArray[np.bool_],
     when: npt.NDArray[np.bool_],
 ) -> ClipSequence:
-    """The clip as at its onset at these pixels (S, S) and landmarks (68,), in these frames (T,).
+    """The clip with these pixels (S, S) and landmarks (68,) replaced by those of the onset in these
+    frames (T,).
 
     The flow to such a frame is 0.
     """

@@ -1,6 +1,6 @@
-"""AUW-GCN (Yin et al., ICME 2023), and of it what it has from ABPN (2022), as published.
+"""AUW-GCN (Yin et al., ICME 2023) as published, including what it takes from ABPN (2022).
 
-Its features' normalization, targets, loss, decoder and checkpoints, held to the golden values of
-the published code. The network itself is the preset "published" of `aumer.spotting.spotnet`; how
-its features are measured is told in `aumer.motion.published`.
+Normalization of features, targets, loss, decoder and checkpoints; tests compare them with golden
+values of the published code. The network itself is the preset "published" of
+`aumer.spotting.spotnet`; its features are measured by `aumer.motion.published`.
 """

@@ -1,4 +1,4 @@
-"""AUW-GCN's own checkpoints."""
+"""Reader of AUW-GCN's published checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.net_config import NetConfig
 from aumer.spotting.spotnet import SpotNet
 
-#: AUW-GCN's names for our tensors, in its checkpoints.
+#: Names of our tensors in AUW-GCN's checkpoints.
 _NAMES = {
     "graph_embedding.0.gc1.": "graph_layer.",
     "graph_embedding.0.bn1.": "graph_norm.",
@@ -31,13 +31,14 @@ _NAMES = {
 
 
 def load_checkpoint(path: StrPath) -> SpotNet:
-    """AUW-GCN's own checkpoint (``checkpoint_epoch_047.pth.tar``), in eval mode.
+    """The network of an AUW-GCN checkpoint (``checkpoint_epoch_047.pth.tar``), in eval mode.
 
-    Its inputs are features as its ``feature_segment`` files hold them: the published mean and
-    deviation are set. The unit of those files is not known, so it scores them, not ours.
+    Its inputs are features as in AUW-GCN's ``feature_segment`` files: the published mean and
+    deviation are set. The unit of those files is unknown, so it can score them but not aumer's
+    features.
 
     Raises:
-        WeightsError: no such file, not loadable as plain tensors, or not of that network.
+        WeightsError: the file is missing, not loadable as plain tensors, or of another network.
     """
     path = as_path("path", path)
     what = (
@@ -56,7 +57,7 @@ def load_checkpoint(path: StrPath) -> SpotNet:
         graph = AUGraph.from_matrix(prior, name=path.name)
     except UsageError as error:
         raise WeightsError(f"{path}: its graph_embedding.0.gc1.adj: {error}") from error
-    # The file holds the matrix as the layer uses it.
+    # The file holds the normalized matrix that the layer uses.
     net = SpotNet(replace(NetConfig.preset("published"), normalization="none"), graph)
     net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
     weights.require_finite(ours, str(path), "Copy or download it again")

@@ -17,12 +17,12 @@ from aumer.types import KINDS, Expression, Kind, Moment, Scores
 
 @dataclass(frozen=True)
 class PublishedRange:
-    """What the published decoder allows an expression of one kind, in frames, ends included.
+    """Limits of the published decoder for one kind of expression, in frames, ends included.
 
     Attributes:
-        search: how far from the apex its start and its end are looked for.
+        search: distance from the apex within which start and end are searched.
         length: end minus start.
-        keep: expressions per video.
+        keep: most expressions per video.
     """
 
     search: tuple[int, int]
@@ -32,7 +32,7 @@ class PublishedRange:
 
 @dataclass(frozen=True)
 class Proposal(Moment):
-    """What may be an expression, in rows. (The published code lists its ends counted from 1.)"""
+    """A candidate expression, in rows. (The published code numbers the ends from 1.)"""
 
     kind: Kind
     score: float
@@ -43,13 +43,14 @@ class PublishedDecoder(TrackDecoder):
     """The decoder of ABPN 2022 and AUW-GCN 2023; its two settings are below.
 
     In segments of 256 rows, each row with an apex score above .5 proposes the best start before and
-    the best end after it, the nearer one of equals; searches stop at the segment's ends. It is kept
-    if start outweighs end at its start, end outweighs start at its end, and its length is allowed;
-    its score is start x apex x end. Then proposals that share more than half of their union (as
-    lengths, end minus start) with a better one of their kind go, and the best few of a video stay.
+    the best end after it, the nearer one of equals; searches stop at the segment's ends. A proposal
+    is accepted if the start score exceeds the end score at its start, the end score exceeds the
+    start score at its end, and its length is allowed; its score is start x apex x end. Then
+    non-maximum suppression removes proposals with an IoU above .5 (lengths as end minus start) with
+    a better one of their kind, and the best few of a video remain.
 
     Attributes:
-        rate: frames per second that the ranges count in.
+        rate: frame rate of the ranges.
     """
 
     rate: float
@@ -70,7 +71,7 @@ class PublishedDecoder(TrackDecoder):
         )
 
     def check(self, rate: float) -> None:
-        """As `TrackDecoder.check`: it reads its own rate alone, for it counts frames."""
+        """See `TrackDecoder.check`: only its own rate is accepted, since it counts frames."""
         if abs(rate / self.rate - 1) > 0.02:
             raise ConfigError(
                 f"the published decoder counts frames at {self.rate:g} a second; these scores have "
@@ -79,7 +80,7 @@ class PublishedDecoder(TrackDecoder):
             )
 
     def proposals(self, values: npt.NDArray[np.floating[Any]]) -> list[Proposal]:
-        """What the (T, 10) scores of one video propose, best first."""
+        """Proposals from the (T, 10) scores of one video, best first."""
         found: list[Proposal] = []
         for first in range(0, len(values), self.segment):
             for kind in KINDS:
@@ -114,7 +115,7 @@ class PublishedDecoder(TrackDecoder):
         ]
 
     def nms(self, proposals: list[Proposal]) -> list[Proposal]:
-        """The best few of each kind that leave one another room; macro before micro, best first."""
+        """The best few non-overlapping proposals of each kind; macro before micro, best first."""
         kept: list[Proposal] = []
         for kind in reversed(KINDS):
             of_kind = sorted((p for p in proposals if p.kind == kind), key=lambda p: -p.score)
@@ -135,7 +136,7 @@ class PublishedDecoder(TrackDecoder):
 
 @dataclass(frozen=True)
 class CasmeSqDecoder(PublishedDecoder):
-    """As published for CAS(ME)^2."""
+    """The decoder with the published values for CAS(ME)^2."""
 
     rate: float = 30.0
     micro: PublishedRange = PublishedRange(search=(2, 7), length=(5, 30), keep=5)
@@ -144,7 +145,7 @@ class CasmeSqDecoder(PublishedDecoder):
 
 @dataclass(frozen=True)
 class SammLvDecoder(PublishedDecoder):
-    """As published for SAMM-LV."""
+    """The decoder with the published values for SAMM-LV."""
 
     rate: float = 25.0
     micro: PublishedRange = PublishedRange(search=(2, 7), length=(4, 13), keep=5)

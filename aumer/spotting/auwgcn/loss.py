@@ -12,7 +12,7 @@ from aumer.spotting.channels import classes, column
 from aumer.spotting.losses import check_shapes
 from aumer.types import KINDS
 
-#: Weight of a kind's apex, start-end and action term in the published total.
+#: Weights of a kind's apex, start-end and action terms in the published total.
 PUBLISHED_WEIGHTS = {"apex": 1.8, "start_end": 1.0, "action": 0.1}
 PUBLISHED_MACRO_WEIGHTS = {"apex": 1.0, "start_end": 1.0, "action": 0.1}
 _POSITIVE_SHARE = {"apex": 0.9, "action": 0.8}
@@ -28,7 +28,7 @@ def published_loss(logits: Tensor, targets: Tensor, macro_weight: float) -> dict
     gamma 1, class weights .45 .45 .1. `macro_weight` is .5 (CAS(ME)^2) or .7 (SAMM-LV).
 
     Raises:
-        UsageError: shapes other than (B, T, 10), twice the same.
+        UsageError: the shapes are not both the same (B, T, 10).
     """
     check_shapes(logits, targets)
     terms: dict[str, Tensor] = {}

@@ -1,7 +1,7 @@
 """The published targets (ABPN 2022, AUW-GCN 2023). numpy only.
 
-They cut a video into segments of 256 rows and lose every expression that lies across a cut, widen
-by frames whatever the rate, and let the end of one expression overwrite the start of the next.
+They cut a video into segments of 256 rows and drop every expression that crosses a cut, have widths
+in frames at any rate, and let the end of one expression overwrite the start of the next.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def published_segments(
 ) -> tuple[PublishedSegment, ...]:
     """A video's (T, R, 2) features, cut as published: at every 256th row, samples with expressions.
 
-    An expression that lies across a cut is in no sample.
+    An expression that crosses a cut is in no sample.
     """
     inside: dict[int, list[TargetEvent]] = {}
     for event in found:
@@ -79,7 +79,9 @@ def published_segments(
 
 
 def published_labels(found: Iterable[TargetEvent], first: int) -> npt.NDArray[np.uint8]:
-    """(270, 8) label tracks (`PUBLISHED_LABELS`) of the rows from `first`, 1 where something is."""
+    """(270, 8) label tracks (`PUBLISHED_LABELS`) of the rows from `first`: 1 in marked rows, else
+    0.
+    """
     labels = np.zeros((_WINDOW, len(PUBLISHED_LABELS)), np.uint8)
     for event in found:
         for part in ("onset", "apex", "offset"):
@@ -95,9 +97,9 @@ def published_targets(labels: npt.NDArray[Any]) -> FloatArray:
     """(..., 256, 10) targets in the order of `CHANNELS` from (..., 270, 8) label tracks.
 
     Starts and ends are widened by one row (micro) or three (macro), and so is the apex, with a
-    Gaussian of sigma 4 rows. Ends overwrite starts, and a later apex the flank, and even the peak,
-    of one before it. To the right nothing is widened into rows from 256 of the 270 on, so a
-    sample's last seven rows are unlike the others.
+    Gaussian of sigma 4 rows. Ends overwrite starts, and a later apex overwrites the flank, even the
+    peak, of an earlier one. Nothing is widened to the right into rows 256 to 269, so a sample's
+    last seven rows differ from the others.
 
     Raises:
         UsageError: other shapes.
@@ -121,11 +123,13 @@ def published_targets(labels: npt.NDArray[Any]) -> FloatArray:
 
 
 def _widened(marks: npt.NDArray[np.bool_], kind: Kind) -> FloatArray:
-    """Gaussians of height 1 round the marks, cut at the published widening; later ones on top."""
+    """Gaussians of height 1 around the marks, cut at the published width; later ones overwrite
+    earlier ones.
+    """
     out: FloatArray = np.zeros(marks.shape, np.float32)
     width = _WIDENING[kind]
-    # A row's value is that of the last mark in reach: of the nearest one on its right, if any. So
-    # flanks to the right are laid first, from the farthest, and those to the left last.
+    # A row's value comes from the last mark in reach: the nearest one on its right, if any. So
+    # flanks to the right are written first, from the farthest, and those to the left last.
     for k in range(width, -width - 1, -1):
         height = np.float32(np.exp(-(k**2) / (2 * _APEX_SIGMA**2)))
         rows = out[..., k:PUBLISHED_SEGMENT] if k > 0 else out[..., : out.shape[-1] + k]
@@ -137,7 +141,7 @@ def _widened(marks: npt.NDArray[np.bool_], kind: Kind) -> FloatArray:
 class PublishedObjective(AumerObjective):
     """The published loss, for `published_segments` with the published targets.
 
-    Nothing is published of whole videos: learned from in windows, they have our targets.
+    Nothing is published for whole videos; when trained in windows, they get aumer's targets.
     """
 
     def loss(
@@ -145,14 +149,14 @@ class PublishedObjective(AumerObjective):
     ) -> dict[str, Tensor]:
         """As `aumer.spotting.auwgcn.loss.published_loss`, without context.
 
-        Which rows are context is read of the first sample: all segments have as much.
+        The context rows are read from the first sample: all segments have equally many.
         """
-        from aumer.spotting.auwgcn.loss import published_loss  # torch is loaded when asked for
+        from aumer.spotting.auwgcn.loss import published_loss  # loads torch only when used
 
         shown, core = (weight > 0).any(dim=1).sum(), weight[0] > 0
         whole = across(shown)
-        if not shown:  # of a sample that does not count each term is 0, but there is one
+        if not shown:  # a sample of weight 0 has all terms, each 0
             core = ~core
         terms = published_loss(logits[:, core], targets[:, core], self.macro_weight)
-        # Of segments, all alike, each term is a plain mean.
+        # Segments are equally long, so each term is a plain mean.
         return terms if shown == whole else {k: shown / whole * v for k, v in terms.items()}

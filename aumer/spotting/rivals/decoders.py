@@ -1,7 +1,7 @@
-"""How the papers of this package make intervals of curves.
+"""Decoders of the papers in this package, from curves to intervals.
 
-Both read one kind's tracks alone, and their `threshold` acts on finished scores, so that training
-chooses it on inner subjects as it does for ours.
+Both read the tracks of one kind, and their `threshold` acts on final scores, so that training
+chooses it on inner subjects as for aumer's decoder.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from aumer.spotting.channels import column
 from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
 from aumer.spotting.parts import TrackDecoder
 from aumer.strict import require
-from aumer.types import KINDS, Expression, Kind, Scores
+from aumer.types import KINDS, Expression, Kind, Moment, Scores
 
 Signal = npt.NDArray[np.float64]
 
 
 def _filled(scores: Scores) -> Signal:
-    """(T, 10) tracks, 0 where there are none."""
+    """(T, 10) tracks, 0 in invalid rows."""
     values = ten_tracks(scores).astype(np.float64)
     return np.where(np.isfinite(values), values, 0.0)
 
@@ -32,12 +32,14 @@ def _filled(scores: Scores) -> Signal:
 class PeakDecoder(TrackDecoder):
     """SOFTNet's: the action track, smoothed over an expression's usual length, and its peaks.
 
-    A peak counts from mean + `threshold` (max - mean) of the video on; the expression reaches half
-    the usual length to either side. A video's highest peak is thus always found, as in the paper.
+    A peak counts if it reaches mean + `threshold` (max - mean) of the video; the expression extends
+    half the usual length to either side. So a video's highest peak is always found, as in the
+    paper.
 
     Attributes:
         threshold: the paper's p, .55 there.
-        half_s: half the usual length of micro and of macro: the medians of CAS(ME)^2 and SAMM-LV.
+        half_s: half the usual length of micro- and macro-expressions: the medians of CAS(ME)^2 and
+            SAMM-LV.
 
     Raises:
         ConfigError: a value out of range.
@@ -73,15 +75,23 @@ class PeakDecoder(TrackDecoder):
 
 
 @dataclass(frozen=True)
+class _Grown(Moment):
+    """In rows."""
+
+    kind: Kind
+    score: float
+
+
+@dataclass(frozen=True)
 class GrowingDecoder(TrackDecoder):
-    """After BoostingVRME (2025): an interval grows round each peak, as far as suits it best.
+    """After BoostingVRME (2025): an interval grows around each peak to the best extent.
 
     The paper (its abstract) chooses among intervals of several sizes by how the curve evolves, how
     long expressions last, and how frequent classes are. Chosen: from each peak of the apex track
     the interval grows while the action track keeps a share of its value there; of `shares` the one
-    wins whose inside most exceeds the flanks, times how usual its duration is; the score is the
-    geometric mean of the peak's and of that; where two overlap by an IoU above `nms_iou`, of one
-    kind or of both, the weaker goes. Frequency is left to the tracks, which learned it.
+    is taken whose inside most exceeds the flanks, times a factor for its duration; the score is the
+    geometric mean of this and the peak's; of two with an IoU above `nms_iou`, of any kinds, the
+    weaker is removed. The tracks have learned the frequency of classes.
 
     Raises:
         ConfigError: a value out of range.
@@ -117,23 +127,21 @@ class GrowingDecoder(TrackDecoder):
             for kind, usual, spread in zip(KINDS, self.usual_s, self.spread, strict=True)
             for one in self._of_kind(values, kind, usual * rate, spread)
         ]
-        kept: list[tuple[Kind, int, int, int, float]] = []
-        for one in sorted(found, key=lambda f: -f[4]):
-            if all(_iou(one, other) <= self.nms_iou for other in kept):
+        kept: list[_Grown] = []
+        for one in sorted(found, key=lambda f: -f.score):
+            if all(one.iou(other) <= self.nms_iou for other in kept):
                 kept.append(one)
         return in_order(
-            expression_at(scores, kind, a, p, b, score)
-            for kind, a, p, b, score in kept
-            if score >= self.threshold
+            expression_at(scores, one.kind, one.onset, one.apex, one.offset, one.score)
+            for one in kept
+            if one.score >= self.threshold
         )
 
-    def _of_kind(
-        self, values: Signal, kind: Kind, usual: float, spread: float
-    ) -> list[tuple[Kind, int, int, int, float]]:
+    def _of_kind(self, values: Signal, kind: Kind, usual: float, spread: float) -> list[_Grown]:
         apex, action = values[:, column(kind, "apex")], values[:, column(kind, "action")]
         peaks, _ = find_peaks(np.concatenate([[-1.0], apex, [-1.0]]), height=self.floor)
         path = np.concatenate([[0.0], np.cumsum(action)])
-        found = []
+        found: list[_Grown] = []
         for peak in (peaks - 1).tolist():
             best, ends = 0.0, None
             for share in self.shares:
@@ -154,11 +162,5 @@ class GrowingDecoder(TrackDecoder):
                     best, ends = float(fit), (a, b)
             if ends is not None:
                 score = float(np.sqrt(apex[peak].clip(0, 1) * min(1.0, best)))
-                found.append((kind, ends[0], peak, ends[1], score))
+                found.append(_Grown(ends[0], ends[1], peak, kind, score))
         return found
-
-
-def _iou(one: tuple[Kind, int, int, int, float], other: tuple[Kind, int, int, int, float]) -> float:
-    shared = min(one[3], other[3]) - max(one[1], other[1]) + 1
-    union = one[3] - one[1] + other[3] - other[1] + 2 - shared
-    return max(0, shared) / union

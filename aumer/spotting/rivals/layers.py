@@ -1,4 +1,4 @@
-"""What several of the networks in this package are made of."""
+"""Layers that several networks of this package share."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from aumer.face.mean_face import MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
 from aumer.spotting.net import like
 
-#: Instead of minus infinity, of which a row that sees nothing would make NaN.
+#: Instead of minus infinity, which gives NaN in rows without any valid input.
 _NEVER = -1e4
 
 
 def masked(x: Tensor, valid: Tensor) -> Tensor:
-    """(B, T, ...) with 0 where `valid` (B, T) is not."""
+    """(B, T, ...) set to 0 where `valid` (B, T) is False."""
     return x * like(valid, x)
 
 
 def shown(x: Tensor, valid: Tensor | None) -> Tensor:
-    """`valid`, or all True where there is none, of x (B, T, ...)."""
+    """`valid`, or all True if it is None, for x (B, T, ...)."""
     return torch.ones_like(x[:, :, 0, 0], dtype=torch.bool) if valid is None else valid
 
 
@@ -38,14 +38,14 @@ def shifted(x: Tensor, rows: int) -> Tensor:
 def displaced(x: Tensor, first: int, last: int) -> Tensor:
     """Motion summed from `first` rows after each row (negative: before) to `last` rows after it.
 
-    Divided by the root of their number, so that noise has one size over any span. Rows outside
-    count as no motion.
+    Divided by the square root of their number, so that noise has the same size for all spans. Rows
+    outside the video count as 0.
 
     Shapes:
-        x (B, T, R, 2); returns the like.
+        x (B, T, R, 2); returns the same shape.
     """
     total = x.shape[1]
-    # In double precision, or an hour's sum would move the last digits of every row.
+    # In double precision: the sum over an hour would otherwise change the last digits of every row.
     path = nn.functional.pad(x.double().cumsum(1), (0, 0, 0, 0, 1, 0))  # before row 0..T
     at = torch.arange(total, device=x.device)
     found = path[:, (at + last).clamp(0, total)] - path[:, (at + first).clamp(0, total)]
@@ -54,10 +54,10 @@ def displaced(x: Tensor, first: int, last: int) -> Tensor:
 
 
 def mean_around(x: Tensor, valid: Tensor, rows: int) -> Tensor:
-    """Mean of the valid rows among each row and those up to `rows` away on either side.
+    """Mean over the valid rows at a distance of at most `rows` from each row.
 
     Shapes:
-        x (B, T, C), 0 where invalid; valid (B, T) bool; returns the like of x.
+        x (B, T, C), 0 where invalid; valid (B, T) bool; returns the shape of x.
     """
     total = x.shape[1]
     both = torch.cat([x.double(), valid.double()[..., None]], dim=-1)
@@ -71,10 +71,10 @@ class TimeAttention(nn.Module):
     """Each row attends to rows at fixed offsets from it, with a learned bias for each; residual.
 
     Args:
-        offsets: in rows; 0 is among them.
+        offsets: in rows; they include 0.
 
     Shapes:
-        x (B, T, C), valid (B, T) bool; returns the like of x, 0 where invalid.
+        x (B, T, C), valid (B, T) bool; returns the shape of x, 0 where invalid.
     """
 
     def __init__(self, channels: int, heads: int, offsets: Sequence[int]) -> None:
@@ -101,10 +101,10 @@ class TimeAttention(nn.Module):
 
 
 class NodeAttention(nn.Module):
-    """The nodes of a row attend to one another, or to those of their own region alone; residual.
+    """The nodes of a row attend to one another, or only within their region; residual.
 
     Shapes:
-        x (..., R, C); among (R, R) bool or None for all; returns the like of x.
+        x (..., R, C); among (R, R) bool or None for all; returns the shape of x.
     """
 
     among: Tensor | None
@@ -130,9 +130,9 @@ class NodeAttention(nn.Module):
 
 
 def regions(rois: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Which ROIs lie in one part of the face: brows and eyes of each side, nose, mouth, jaw.
+    """Which ROIs lie in the same region: brow and eye of each side, nose, mouth, jaw.
 
-    A ROI whose name says none of these is a region of its own.
+    An ROI with another name is a separate region.
     """
     found: dict[str, list[int]] = {}
     for k, name in enumerate(rois):
@@ -147,10 +147,10 @@ def regions(rois: Sequence[str]) -> tuple[tuple[int, ...], ...]:
 
 
 def places(rois: Sequence[str], network: str) -> Tensor:
-    """Where ROIs that are named after landmarks lie on the mean face: (R, 2), outer-eye distances.
+    """Positions on the mean face of ROIs named after landmarks: (R, 2), outer-eye distances.
 
     Raises:
-        UsageError: one is not named after a landmark.
+        UsageError: an ROI is not named after a landmark.
     """
     if unknown := [name for name in rois if name not in LANDMARK_NAMES]:
         raise UsageError(
@@ -163,15 +163,15 @@ def places(rois: Sequence[str], network: str) -> Tensor:
 
 
 def nearest(where: Tensor, count: int) -> Tensor:
-    """(R, count) places of each ROI's nearest ones, itself first; (R, 2) `where` they lie."""
+    """(R, count) indices of each ROI's nearest ROIs, itself first; `where` (R, 2) are positions."""
     return torch.cdist(where, where).argsort(dim=1, stable=True)[:, :count]
 
 
 def gradients(where: Tensor, count: int, ridge: float) -> Tensor:
-    """(R, R, 2) by which displacements of ROIs become their derivatives along x and y at each ROI.
+    """(R, R, 2) matrices from displacements of ROIs to derivatives along x and y at each ROI.
 
     An affine field is fitted to each ROI and its `count` - 1 nearest ones by least squares; `ridge`
-    (outer-eye distances squared) holds what points in a row, such as a brow's, leave open.
+    (outer-eye distances squared) regularizes collinear points, such as a brow's.
     """
     found = torch.zeros(len(where), len(where), 2)
     for k, near in enumerate(nearest(where, count)[:, 1:].tolist()):

@@ -1,16 +1,16 @@
 """`lgsnet-like`: after LGSNet (Yu et al., IEEE TAC 2024), without I3D.
 
 From the paper's abstract: two streams, one of appearance and one of flow; a module that fuses
-several temporal receptive fields, so that short intervals are told more precisely; and one that
-suppresses what is local background and enhances by what is global. Stretches without expression are
-learned from as background, which our windows do.
+several temporal receptive fields, so that short intervals are located more precisely; and one for
+local suppression of background and global enhancement. Intervals without expression are used in
+training as background, as aumer's windows do.
 
-Chosen: both streams are of our motion, one from row to row (fast) and one of displacements over
+Chosen: both streams read aumer's motion, one from row to row (fast) and one of displacements over
 longer spans (slow), instead of pre-trained video features; the receptive fields are parallel
-convolutions of three dilations, added; suppression takes off a share, learned for each channel, of
-the mean round a row, and enhancement multiplies with a gate that reads the mean over a longer span.
-The paper encodes intervals by their deviations from anchors; here no anchors are used and every row
-says where onset, apex and offset are, by our tracks, targets, loss and decoder.
+convolutions of three dilations, added; suppression subtracts a share, learned for each channel, of
+the mean around a row, and enhancement multiplies by a gate that reads the mean over a longer span.
+The paper encodes intervals by their deviations from anchors; here there are no anchors: every row
+has scores of onset, apex and offset, with aumer's tracks, targets, loss and decoder.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from aumer.strict import require, within
 
 @dataclass(frozen=True)
 class LgsnetLike(Architecture):
-    """The shape of an `LgsnetLikeNetwork`. `graph` and `rate` are as in `Architecture`.
+    """Hyperparameters of an `LgsnetLikeNetwork`. `graph` and `rate` as in `Architecture`.
 
     Attributes:
-        spans_s: over which the slow stream reads displacement, before and after a row.
+        spans_s: spans before and after a row over which the slow stream reads displacement.
         width: channels of each stream.
         dilations: of the parallel convolutions, in rows.
-        fusions: how often they follow one another.
-        local_s, global_s: on either side of a row, over which the means are taken.
+        fusions: number of such blocks in sequence.
+        local_s, global_s: extent of the means on either side of a row.
         dropout: share of a convolution's outputs dropped in training.
 
     Raises:
@@ -71,7 +71,7 @@ class LgsnetLike(Architecture):
         return LgsnetLikeNetwork(self, graph)
 
     def rows(self, seconds: float) -> int:
-        """At least one."""
+        """Seconds in rows, at least one."""
         return max(1, round(seconds * self.rate))
 
 
@@ -128,7 +128,7 @@ class _Stream(nn.Module):
 
 
 class _Fields(nn.Module):
-    """Several receptive fields along time, added to what they read."""
+    """Parallel temporal receptive fields with a residual connection."""
 
     def __init__(self, width: int, dilations: tuple[int, ...]) -> None:
         super().__init__()

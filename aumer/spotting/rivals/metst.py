@@ -1,14 +1,14 @@
 """`me-tst-like`, after ME-TST (Zou et al., ICASSP 2025): state transitions over a whole video.
 
-From the abstracts of it and of ME-TST+: curves are regressed over a whole video by state
-transitions that depend on what is seen (Mamba; Gu and Dao 2023): h[t] = exp(D[t] A) h[t-1] + D[t]
-B[t] x[t], y[t] = C[t] h[t] + E x[t], with D, B and C linear in x.
+From the abstracts of it and of ME-TST+: curves are regressed over a whole video by input-dependent
+state transitions (Mamba; Gu and Dao 2023): h[t] = exp(D[t] A) h[t-1] + D[t] B[t] x[t], y[t] = C[t]
+h[t] + E x[t], with D, B and C linear in x.
 
-Chosen: sizes; one such layer in each direction of time; a state remembers 2^`doublings` rows and no
-more, so that a row depends on a known part of the video (`half_width`) and scores do not depend on
-where a video is cut; this makes the scan a few doublings of the whole sequence, in plain torch and
-without a compiled kernel. The slow and fast paths and the ROIs' several grains of ME-TST+ are left
-out; spotting is of both kinds, and recognizing is not part of it.
+Chosen: sizes; one such layer in each direction of time; a state remembers exactly 2^`doublings`
+rows, so that a row depends on a known part of the video (`half_width`) and scores do not depend on
+where a video is cut; the scan is then a few doublings of the whole sequence, in plain torch without
+a compiled kernel. The slow and fast paths and the multiple granularities of ROIs in ME-TST+ are
+left out; both kinds are spotted, without recognition.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from aumer.strict import within
 
 @dataclass(frozen=True)
 class StateSpaceLike(Architecture):
-    """The shape of a `StateSpaceNetwork`. `graph` and `rate` are as in `Architecture`.
+    """Hyperparameters of a `StateSpaceNetwork`. `graph` and `rate` as in `Architecture`.
 
     Attributes:
         width: channels.
-        states: of each channel.
-        blocks: how many layers follow one another.
-        doublings: a state remembers 2 ** so many rows.
+        states: states per channel.
+        blocks: number of layers.
+        doublings: a state remembers 2 ** `doublings` rows.
 
     Raises:
         ConfigError: a value out of range.
@@ -74,7 +74,7 @@ class StateSpaceNetwork(SpottingNetwork):
 
     @property
     def half_width(self) -> int:
-        rows: int = 2**self.config.doublings  # one of them is the convolution's
+        rows: int = 2**self.config.doublings  # includes one of the convolution
         return self.config.blocks * rows
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -87,7 +87,7 @@ class StateSpaceNetwork(SpottingNetwork):
 
 
 class _Block(nn.Module):
-    """(B, T, C) plus what both directions of time remember of it, gated."""
+    """(B, T, C) plus the gated output of the state spaces in both directions of time."""
 
     def __init__(self, channels: int, states: int, doublings: int) -> None:
         super().__init__()
@@ -107,23 +107,23 @@ class _Block(nn.Module):
 
 
 class StateSpace(nn.Module):
-    """A selective state space along time that remembers 2 ** `doublings` rows.
+    """A selective state space along time with a memory of 2 ** `doublings` rows.
 
-    The scan doubles: once h[t] holds the last n rows and a[t] the decay over them, h[t] + a[t]
-    h[t-n] holds the last 2n.
+    The scan works by doubling: once h[t] holds the last n rows and a[t] the decay over them, h[t] +
+    a[t] h[t-n] holds the last 2n.
 
     Shapes:
-        x (B, T, C), valid (B, T) bool; returns the like of x. An invalid row forgets all.
+        x (B, T, C), valid (B, T) bool; returns the shape of x. An invalid row resets the state.
     """
 
     def __init__(self, channels: int, states: int, doublings: int) -> None:
         super().__init__()
         self.doublings = doublings
         self.step = nn.Linear(channels, channels)
-        nn.init.constant_(self.step.bias, math.log(math.expm1(0.1)))  # a tenth of the input a row
+        nn.init.constant_(self.step.bias, math.log(math.expm1(0.1)))  # a tenth of the input per row
         self.inout = nn.Linear(channels, 2 * states)
         rates = torch.arange(1, states + 1).float().log().repeat(channels, 1)
-        self.rates = nn.Parameter(rates)  # A = -exp(rates): -1, -2, ... as Mamba begins
+        self.rates = nn.Parameter(rates)  # A = -exp(rates): -1, -2, ... as in Mamba
         self.direct = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:

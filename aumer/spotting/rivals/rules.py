@@ -1,20 +1,21 @@
 """`he-2021-like` and `zhao-2022-like`: rules, after the winners of MEGC 2021 and 2022. No weights.
 
-From the abstracts of He (MM 2021) and of Zhao et al. (MM 2022): the optical flow of ROIs, less that
-of the nose, through moving windows against each window's first frame; a low pass; "wave peaks" of
+From the abstracts of He (MM 2021) and of Zhao et al. (MM 2022): the optical flow of ROIs minus that
+of the nose, in moving windows relative to each window's first frame; a low pass; "wave peaks" of
 the curves, where a movement comes and goes; thresholds; intervals of all ROIs merged. Zhao et al.
-keep the rules and better what comes before them (alignment, landmarks, flow), and search the
-constants: of two players one chooses how the field is read and the other how peaks are told, each
-with the best answer to the other's, until neither gains (a Nash equilibrium).
+keep the rules, improve the preprocessing (alignment, landmarks, flow), and search the constants:
+one player chooses how the field is read, the other how peaks are detected, each with the best
+response to the other, until neither gains (a Nash equilibrium).
 
 Chosen: our twelve ROIs instead of fourteen; displacements that our motion adds up to, which has the
 head taken off, so alignment, landmarks and flow are the same for both; a curve is the displacement
-along the direction in which it is largest in its window; a wave must stand out on both sides by a
-threshold in outer-eye distances; of waves that overlap the highest stays; what lasts up to .5 s is
+along the direction in which it is largest in its window; each kind has a low pass of its own, as
+what passes a micro-expression passes the noise that a macro-expression must stand out of; a wave
+must stand out on both sides by a threshold in outer-eye distances, and at its peak several ROIs
+must; of waves that overlap the one furthest above its threshold stays; what lasts up to .5 s is
 micro. The constants of `he-2021-like` were set by reasoning. Those of `zhao-2022-like` are an
 equilibrium of a search on simulated subjects of no benchmark, by ``python -m
-benchmarks.studies.rival_rules`` (its best answers are over a grid, where the paper has Bayesian
-search).
+benchmarks.studies.rival_rules`` (best responses on a grid; the paper uses Bayesian search).
 """
 
 from __future__ import annotations
@@ -30,24 +31,34 @@ from scipy.signal import find_peaks, peak_widths
 
 from aumer.config import Settings
 from aumer.graph import AUGraph
+from aumer.spotting.decode import expression_at, in_order
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.parts import eye_motion
-from aumer.strict import require
-from aumer.types import Expression, Features, Scores, runs
+from aumer.strict import require, within
+from aumer.types import KINDS, Expression, Features, Kind, Moment, Scores, runs
 
 Signal = npt.NDArray[np.float64]
-#: Onset, apex, offset in rows, and height in outer-eye distances.
-_Wave = tuple[int, int, int, float]
+
+
+@dataclass(frozen=True)
+class _Wave(Moment):
+    """In rows; `height` in thresholds of its kind."""
+
+    kind: Kind
+    height: float
+    roi: int
 
 
 @dataclass(frozen=True)
 class WaveSettings:
-    """Constants of rules by wave peaks, in seconds and outer-eye distances.
+    """Constants of rules by wave peaks, in seconds and outer-eye distances; two are of micro- and
+    of macro-expressions.
 
     Attributes:
         smooth_s: sigma of the low pass.
         window_s, step_s: length of a window, and from one window's start to the next's.
         height: how far a wave must stand out on its lower side.
+        rois: how many, of those there are, must have a wave of this kind that is at its peak then.
         foot: onset and offset lie where so much of the height is left.
         overlap: share of the shorter of two that the higher takes away.
         min_s, max_s: shortest and longest expression.
@@ -57,12 +68,12 @@ class WaveSettings:
         ConfigError: a value out of range.
     """
 
-    smooth_s: float = 0.05  # passes a rise of .1 s
+    smooth_s: tuple[float, float] = (0.05, 0.2)  # a rise of .1 s passes, and one of .4 s
     window_s: float = 3.0  # most macro-expressions whole
     step_s: float = 0.5  # no micro-expression lies across the start of two windows
-    height: float = (
-        0.015  # twice the median micro-expression of CASME II, and what noise seldom makes
-    )
+    #: Noise moves the worst ROI by up to .012 within half a second; the slower low pass takes half.
+    height: tuple[float, float] = (0.03, 0.016)
+    rois: tuple[int, int] = (2, 2)  # an action unit moves more than one; noise seldom does at once
     foot: float = 0.1
     overlap: float = 0.3
     min_s: float = 0.1
@@ -70,19 +81,24 @@ class WaveSettings:
     micro_max_s: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("smooth_s", "window_s", "step_s", "min_s", "max_s", "micro_max_s"):
+        for name in ("window_s", "step_s", "min_s", "max_s", "micro_max_s"):
             value = getattr(self, name)
             require(0.001 <= value <= 3600, name, value, "from 0.001 to 3600 seconds")
-        require(0 < self.height <= 100, "height", self.height, "in (0, 100]")
+        for value in self.smooth_s:
+            require(0.001 <= value <= 3600, "smooth_s", value, "from 0.001 to 3600 seconds")
+        for value in self.height:
+            require(0 < value <= 100, "height", value, "in (0, 100]")
+        for count in self.rois:
+            within("rois", count, 1, 4096)
         for name in ("foot", "overlap"):
             require(0 < getattr(self, name) < 1, name, getattr(self, name), "between 0 and 1")
 
 
 class WaveSpotter(SpotterModel):
-    """Spots by wave peaks of any ROI; see the module. It needs no particular ROIs.
+    """Spotting by wave peaks of any ROI; see the module. Works with any ROIs.
 
-    The one track, "expression", is d / (d + height), where d is how far the ROI that has moved
-    furthest is from where it rests (its median over a window's length).
+    The one track, "expression", is d / (d + height), where d is the largest distance of any ROI
+    from its rest (its median over a window's length).
     """
 
     name = "waves"
@@ -93,13 +109,13 @@ class WaveSpotter(SpotterModel):
 
     @classmethod
     def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> WaveSpotter:
-        """With the constants of this class, whatever the settings: these are of our rules."""
+        """With the constants of this class; the settings' are for aumer's rules."""
         del settings, graph
         return cls()
 
     @property
     def threshold(self) -> float:
-        """Scores are in units of the threshold, x / (1 + x)."""
+        """.5: scores are x / (1 + x), with x in units of the threshold."""
         return 0.5
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -107,80 +123,102 @@ class WaveSpotter(SpotterModel):
         s = self.constants
         track = np.full((len(features), 1), np.nan, np.float32)
         window = max(1, round(s.window_s * features.rate)) | 1
-        for begin, end, path in self._paths(features):
+        smooth, height = s.smooth_s[0], s.height[0]  # what passes the shorter kind shows both
+        for begin, end, moved in self._moved(features):
+            path = _low_passed(moved, smooth * features.rate)
             rest = median_filter(path, size=(window, 1, 1), mode="nearest")
             away = np.linalg.norm(path - rest, axis=2).max(axis=1)
-            track[begin:end, 0] = away / (away + s.height)
+            track[begin:end, 0] = away / (away + height)
         axis = features.times, features.frames, features.valid
         return Scores(track, *axis, ("expression",)), self.expressions(features)
 
     def expressions(self, features: Features) -> tuple[Expression, ...]:
         """The expressions alone, in order of onset; most of the time goes into scores."""
-        s, rate = self.constants, features.rate
         found: list[Expression] = []
-        for begin, _, path in self._paths(features):
-            for onset, apex, offset, height in self._chosen(self._waves(path, rate)):
-                rows = begin + np.array([onset, apex, offset])
-                frames, seconds = features.frames[rows].tolist(), features.times[rows].tolist()
-                micro = (offset - onset) / rate <= s.micro_max_s
-                found.append(
-                    Expression(
-                        "micro" if micro else "macro",
-                        onset=frames[0],
-                        apex=frames[1],
-                        offset=frames[2],
-                        onset_s=seconds[0],
-                        apex_s=seconds[1],
-                        offset_s=seconds[2],
-                        score=height / (height + s.height),
-                    )
+        for begin, _, moved in self._moved(features):
+            waves = [w for kind in KINDS for w in self._waves(moved, kind, features.rate)]
+            found += [
+                expression_at(
+                    features,
+                    wave.kind,
+                    begin + wave.onset,
+                    begin + wave.apex,
+                    begin + wave.offset,
+                    wave.height / (wave.height + 1),
                 )
-        return tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
+                for wave in self._chosen(waves)
+            ]
+        return in_order(found)
 
-    def _paths(self, features: Features) -> Iterator[tuple[int, int, Signal]]:
-        """Of each unbroken run its first row, the row after it, and low-passed displacements."""
+    def _moved(self, features: Features) -> Iterator[tuple[int, int, Signal]]:
+        """Of each unbroken run its first row, the row after it, and displacements (T, R, 2)."""
         moved = eye_motion(features).astype(np.float64)
         for begin, end in runs(features.valid):
-            path = np.cumsum(moved[begin:end], axis=0)
-            sigma = self.constants.smooth_s * features.rate
-            yield begin, end, gaussian_filter1d(path, sigma, axis=0, mode="nearest")
+            yield begin, end, np.cumsum(moved[begin:end], axis=0)
 
-    def _waves(self, path: Signal, rate: float) -> list[_Wave]:
-        """Of all windows and ROIs of (T, R, 2) displacements."""
-        s = self.constants
+    def _waves(self, moved: Signal, kind: Kind, rate: float) -> list[_Wave]:
+        """Those of one kind that enough ROIs show, of all windows and ROIs; some more than once."""
+        s, of = self.constants, KINDS.index(kind)
+        path, least = _low_passed(moved, s.smooth_s[of] * rate), s.height[of]
         length, step = max(3, round(s.window_s * rate)), max(1, round(s.step_s * rate))
+        shortest, longest = (
+            (s.min_s, s.micro_max_s) if kind == "micro" else (s.micro_max_s, s.max_s)
+        )
         found: list[_Wave] = []
         for first in range(0, max(1, len(path) - 2), step):
             window = path[first : first + length] - path[first]
             size = np.linalg.norm(window, axis=2)
-            for roi in np.flatnonzero(np.ptp(size, axis=0) >= s.height / 2):
+            for roi in np.flatnonzero(np.ptp(size, axis=0) >= least / 2).tolist():
                 peak = window[size[:, roi].argmax(), roi]
                 curve = window[:, roi] @ (peak / max(np.linalg.norm(peak), 1e-12))
                 # A window may begin or end within a wave: then another one holds it whole.
-                peaks, about = find_peaks(curve, prominence=s.height)
+                peaks, about = find_peaks(curve, prominence=least)
                 data = about["prominences"], about["left_bases"], about["right_bases"]
                 _, _, left, right = peak_widths(curve, peaks, 1 - s.foot, prominence_data=data)
                 for apex, height, a, b in zip(
-                    peaks, about["prominences"], left, right, strict=True
+                    peaks.tolist(), about["prominences"], left, right, strict=True
                 ):
                     onset, offset = first + round(float(a)), first + round(float(b))
-                    if s.min_s <= (offset - onset) / rate <= s.max_s:
-                        found.append((onset, first + int(apex), offset, float(height)))
-        return found
+                    seconds = (offset - onset) / rate
+                    # What lasts as long as the longest micro-expression is one.
+                    long_enough = shortest < seconds or seconds == shortest == s.min_s
+                    if long_enough and seconds <= longest:
+                        height = float(height) / least
+                        found.append(_Wave(onset, offset, first + apex, kind, height, roi))
+        rois = min(s.rois[of], path.shape[1])
+        return _shown_by(found, rois, s.smooth_s[of] * rate)
 
     def _chosen(self, waves: list[_Wave]) -> list[_Wave]:
-        """The highest that leave one another room."""
+        """The highest waves that do not overlap too much."""
         kept: list[_Wave] = []
-        for wave in sorted(waves, key=lambda w: (-w[3], w[0], w[2])):
-            if all(_shared(wave, other) <= self.constants.overlap for other in kept):
+        for wave in sorted(waves, key=lambda w: (-w.height, w.onset, w.offset)):
+            if all(
+                wave.overlap(other) <= self.constants.overlap * min(len(wave), len(other))
+                for other in kept
+            ):
                 kept.append(wave)
         return kept
 
 
-def _shared(one: _Wave, other: _Wave) -> float:
-    """As a share of the shorter."""
-    both = min(one[2], other[2]) - max(one[0], other[0]) + 1
-    return both / min(one[2] - one[0] + 1, other[2] - other[0] + 1)
+def _low_passed(path: Signal, sigma: float) -> Signal:
+    """Along time."""
+    found: Signal = gaussian_filter1d(path, sigma, axis=0, mode="nearest")
+    return found
+
+
+def _shown_by(waves: list[_Wave], rois: int, near: float) -> list[_Wave]:
+    """The waves at whose peak, give or take so many rows, so many ROIs have one."""
+    if rois == 1:
+        return waves
+    waves = sorted(waves, key=lambda w: w.apex)
+    apexes, near = np.array([w.apex for w in waves]), max(1, round(near))
+    first = np.searchsorted(apexes, apexes - near, side="left")
+    last = np.searchsorted(apexes, apexes + near, side="right")
+    return [
+        wave
+        for wave, a, b in zip(waves, first.tolist(), last.tolist(), strict=True)
+        if len({other.roi for other in waves[a:b]}) >= rois
+    ]
 
 
 class HeSpotter(WaveSpotter):
@@ -190,7 +228,7 @@ class HeSpotter(WaveSpotter):
 
 
 class ZhaoSpotter(WaveSpotter):
-    """After Zhao et al. (2022), with constants that were searched for; see the module."""
+    """After Zhao et al. (2022), with searched constants; see the module."""
 
     name = "zhao-2022-like"
-    usual = WaveSettings(window_s=4.5)
+    usual = WaveSettings(smooth_s=(0.08, 0.16), height=(0.045, 0.013), foot=0.3)

@@ -1,16 +1,16 @@
 """`softnet-like`: after SOFTNet (Liong et al., ICIP 2021; MEAN, 2022, has the same three streams).
 
 From the paper (its abstract and the authors' description): flow (u, v) and optical strain between a
-frame and one k frames on, three shallow streams of one convolution with 3, 5 and 8 filters, put
-together before one hidden layer, which regresses a score of being inside an expression; a network
-for micro- and one for macro-expressions; the score is smoothed, and where it peaks above a
-threshold lies an expression of the usual length.
+frame and one k frames on, three shallow streams of one convolution with 3, 5 and 8 filters,
+concatenated before one hidden layer, which regresses a score of being inside an expression; a
+network for micro- and one for macro-expressions; the score is smoothed, and each peak above a
+threshold becomes an expression of the usual length.
 
 Chosen: ROIs instead of maps of 42 x 42, so that a "convolution" reads an ROI and its four nearest
-neighbors, in order of nearness, with one set of weights for all; no pooling, as twelve ROIs are
-fewer than the maps' pooled cells; strain from an affine field fitted to the same neighbors; the
-span of k lies round the row, not after it; ten tracks are regressed, not one, with the paper's
-decoder reading one of each kind; sigmoids instead of a linear output.
+neighbors, in order of nearness, with one set of weights for all; no pooling, since twelve ROIs are
+fewer than the pooled cells of the maps; strain from an affine field fitted to the same neighbors;
+the span of k is centered on the row, not after it; ten tracks are regressed instead of one, and the
+paper's decoder reads one of each kind; sigmoids instead of a linear output.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from aumer.spotting.rivals.layers import displaced, gradients, nearest, places
 from aumer.strict import require, within
 from aumer.types import KINDS
 
-#: ROIs that a filter reads, and what keeps a fit to points in a row.
+#: ROIs that a filter reads, and the ridge for collinear points.
 _READ, _RIDGE = 5, 0.01
 _LEAST = 1e-12
 
 
 @dataclass(frozen=True)
 class SoftnetLike(Architecture):
-    """The shape of a `SoftnetLikeNetwork`. `graph` and `rate` are as in `Architecture`.
+    """Hyperparameters of a `SoftnetLikeNetwork`. `graph` and `rate` as in `Architecture`.
 
     Attributes:
-        half_s: half the span that motion is summed over, of micro and of macro.
-        filters: of the streams u, v and strain.
-        hidden: units of the layer that reads all three.
+        half_s: half the span over which motion is summed, for micro and macro.
+        filters: numbers of filters of the streams u, v and strain.
+        hidden: units of the hidden layer.
 
     Raises:
         ConfigError: a value out of range.

@@ -4,14 +4,14 @@ From the abstracts: flow is measured within a compact sliding window, against th
 frame and at several temporal resolutions, so that slow motion adds up and head movements do not;
 the window is as long as a micro-expression. A transformer reads ROIs and time at several scales;
 between scales ROIs are pooled by part of the face, and time by convolution. Each frame gets
-probabilities of onset, apex, offset, expression and neither, of both kinds. A supervised
-contrastive loss (Khosla et al. 2020) parts rows of rest, of micro- and of macro-expressions.
+probabilities of onset, apex, offset, expression and neither, for both kinds. A supervised
+contrastive loss (Khosla et al. 2020) separates rows of rest, of micro- and of macro-expressions.
 
-Chosen: displacements instead of flow (a window's motion against its first row is the sum of our
-motion over it); sizes and heads; ROIs attend within a part of the face, their parts' means to one
-another, rows to the nearest ones and, one in `stride`, to farther ones; weight and temperature of
-the contrast, and that its pairs lie in one window of training (`ContrastObjective`). Tracks,
-targets, the rest of the loss and the decoder are ours, as the paper's are of the same kind.
+Chosen: displacements instead of flow (a window's motion relative to its first row is the sum of
+aumer's motion over it); sizes and heads; ROIs attend within a region of the face, the regions'
+means to one another, rows to the nearest ones and, with a stride, to farther ones; weight and
+temperature of the contrast, and pairs within one training window (`ContrastObjective`). Tracks,
+targets, the rest of the loss and the decoder are aumer's, since the paper's are similar.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from aumer.spotting.spotnet import TemporalLayer
 from aumer.spotting.targets import AumerObjective
 from aumer.strict import require, within
 
-#: Of the contrast, beside our loss; and by how much similarity is sharpened.
+#: Weight of the contrast relative to the rest of the loss, and its temperature.
 CONTRAST, TEMPERATURE = 0.1, 0.2
-#: Rows of each class in a window that are compared.
+#: Rows of each class per window that are compared.
 _PAIRED = 64
 
 
 @dataclass(frozen=True)
 class SpotformerLike(Architecture):
-    """The shape of a `SpotformerLikeNetwork`. `graph` and `rate` are as in `Architecture`.
+    """Hyperparameters of a `SpotformerLikeNetwork`. `graph` and `rate` as in `Architecture`.
 
     Attributes:
-        window_s: of the sliding window, round a row.
-        points: of it at which motion is read against its first row.
-        node_width, width: channels of an ROI, and of a row.
-        heads: of all attention.
-        reach_s: rows attend to all rows so far before and after them ...
-        stride, far: ... and to `far` rows on either side, one in `stride`.
+        window_s: length of the sliding window, centered on a row.
+        points: number of points in the window at which motion relative to its first row is read.
+        node_width, width: channels per ROI, and per row.
+        heads: of all attention layers.
+        reach_s: rows attend to all rows within this distance ...
+        stride, far: ... and to `far` more distant rows on either side, every `stride`-th.
         dropout: share of a convolution's outputs dropped in training.
-        embedding: channels by which rows are compared in training; 0 where nothing compares them.
+        embedding: channels for the contrast in training; 0 for none.
 
     Raises:
         ConfigError: a value out of range.
@@ -94,7 +94,9 @@ class SpotformerLike(Architecture):
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """The points of a window, in rows after its first: distinct, in order, its last too."""
+        """The points of a window, in rows after its first: distinct, ascending, including the
+        last.
+        """
         whole = 2 * self.half_rows(self.window_s / 2)
         return tuple(
             sorted({max(1, round(whole * (k + 1) / self.points)) for k in range(self.points)})
@@ -102,7 +104,7 @@ class SpotformerLike(Architecture):
 
 
 class SpotformerLikeNetwork(SpottingNetwork):
-    """See the module. In training it gives `embedding` columns more than the tracks."""
+    """See the module. In training it outputs `embedding` columns after the tracks."""
 
     config: SpotformerLike
 
@@ -137,7 +139,7 @@ class SpotformerLikeNetwork(SpottingNetwork):
         return window + reach + 1 + config.stride * config.far
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """As `SpottingNetwork.forward`, but for the columns of the embedding in training."""
+        """As `SpottingNetwork.forward`, with the columns of the embedding in training."""
         valid = shown(x, valid)
         x = self.normalized(x, valid)
         first = -self.config.half_rows(self.config.window_s / 2)
@@ -154,10 +156,10 @@ class SpotformerLikeNetwork(SpottingNetwork):
 
 
 class ContrastObjective(AumerObjective):
-    """Our targets and loss, and a supervised contrast of the rows of each window.
+    """aumer's targets and loss, plus a supervised contrast of the rows of each window.
 
-    For a network that gives more columns than the tracks in training: by these, rows of rest, of
-    micro- and of macro-expressions are told apart. Where it gives none the loss is ours.
+    For a network that outputs more columns than the tracks in training: these separate rows of
+    rest, of micro- and of macro-expressions. Without such columns the loss is aumer's.
     """
 
     def loss(
@@ -174,20 +176,21 @@ class ContrastObjective(AumerObjective):
             _contrast(one, _classes(aims), used)
             for one, aims, used in zip(compared, targets, weight > 0, strict=True)
         ]
-        # Pairs are of one window, so that the shares of a batch add up to it.
+        # Pairs lie in one window, so that the shares of a batch add up.
         windows = across((weight > 0).any(1).sum().to(logits.dtype)).clamp(min=1)
         contrast = torch.stack(each).sum() / windows
         return {**terms, "contrast": contrast, "total": terms["total"] + CONTRAST * contrast}
 
 
 def _classes(targets: Tensor) -> Tensor:
-    """(T,) 0 at rest, 1 in a macro-, 2 in a micro-expression, whatever else there is."""
+    """(T,) 0 at rest, 1 in a macro-expression, 2 in a micro-expression even if both overlap."""
     macro, micro = (targets[:, column(kind, "action")] > 0.5 for kind in ("macro", "micro"))
     return torch.where(micro, 2, macro.long())
 
 
 def _contrast(x: Tensor, of: Tensor, used: Tensor) -> Tensor:
-    """Mean over rows and their class of -log of its share of all similarity; 0 of one class.
+    """Supervised contrastive loss: mean over rows and pairs of their class; 0 if there is only one
+    class.
 
     Shapes:
         x (T, E); of (T,) classes; used (T,) bool.
@@ -211,7 +214,7 @@ def _contrast(x: Tensor, of: Tensor, used: Tensor) -> Tensor:
 
 
 def _spread(chosen: Tensor) -> Tensor:
-    """At most `_PAIRED` of the rows that are True, evenly spread."""
+    """At most `_PAIRED` of the True rows, evenly spaced."""
     rows = chosen.nonzero()[:, 0]
     if len(rows) <= _PAIRED:
         return rows

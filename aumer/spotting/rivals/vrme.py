@@ -2,13 +2,13 @@
 
 From the abstract of "Boosting Micro-Expression Analysis via Prior-Guided Video-Level Regression"
 (arXiv 2508.18834): no windows are classified; curves of onset, apex and offset are regressed over
-the whole video, and an interval is chosen round each peak by how it evolves and how long it lasts
-(`aumer.spotting.rivals.decoders.GrowingDecoder`). It trains 50 epochs and takes the last.
+the whole video, and an interval is chosen around each peak by its course and duration
+(`aumer.spotting.rivals.decoders.GrowingDecoder`). It trains 50 epochs and uses the last.
 
-Chosen: the network, of which the abstract says nothing: the ROIs' motion side by side, and residual
-convolutions along time, each depth-wise and then across channels, dilated more and more. The paper
-shares it between spotting and recognizing; here it spots alone. Spotting is of both kinds, as in
-all of our presets, where the paper spots micro-expressions.
+Chosen: the network, about which the abstract says nothing: the ROIs' motion side by side, and
+residual temporal convolutions, each depth-wise and then across channels, with growing dilation. The
+paper shares it between spotting and recognition; here it only spots. It spots both kinds, as all of
+these presets; the paper spots micro-expressions.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from aumer.strict import require, within
 
 @dataclass(frozen=True)
 class VideoRegression(Architecture):
-    """The shape of a `VideoRegressionNetwork`. `graph` and `rate` are as in `Architecture`.
+    """Hyperparameters of a `VideoRegressionNetwork`. `graph` and `rate` as in `Architecture`.
 
     Attributes:
         width: channels of every layer.
-        dilations: in rows, of the residual convolutions of three rows, in order.
+        dilations: of the residual convolutions (kernel of three rows), in rows, in order.
 
     Raises:
         ConfigError: a value out of range.
@@ -78,7 +78,7 @@ class VideoRegressionNetwork(SpottingNetwork):
 
 
 class _Separable(nn.Module):
-    """(B, T, C) plus a depth-wise convolution along time, then one across channels, of it."""
+    """(B, T, C) plus its depth-wise temporal convolution followed by one across channels."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
 // The page of a live run: one stream of events, one picture at a time, one curve.
 
+/* global uPlot */
+
 const $ = (id) => document.getElementById(id);
 const SHOWN = 50;
 const SECONDS = 10;
@@ -109,32 +111,45 @@ async function picture(state) {
   }
 }
 
-function draw(state) {
-  const canvas = $("curve");
-  const width = canvas.width = canvas.clientWidth * devicePixelRatio;
-  const height = canvas.height = canvas.clientHeight * devicePixelRatio;
-  const to = canvas.getContext("2d");
-  const x = (t) => width * (1 - (state.time_s - t) / SECONDS);
-  const y = (v) => height * (1 - v);
-  to.fillStyle = "#f0e4d8";
+// -- the curve, drawn by uPlot ----------------------------------------------------------------
+
+function shade(u) {
+  const { left, top, width, height } = u.bbox;
+  u.ctx.save();
+  u.ctx.beginPath();
+  u.ctx.rect(left, top, width, height);
+  u.ctx.clip();
+  u.ctx.fillStyle = "#f0e4d8";
   for (const e of told.values()) {
-    if (e.event !== "withdrawn") to.fillRect(x(e.onset_s), 0, x(e.offset_s) - x(e.onset_s), height);
+    if (e.event === "withdrawn") continue;
+    const [from, to] = [e.onset_s, e.offset_s].map((t) => u.valToPos(t, "x", true));
+    u.ctx.fillRect(from, top, to - from, height);
   }
-  to.strokeStyle = "#cfd6dd";
-  to.beginPath();
-  to.moveTo(0, y(0.5));
-  to.lineTo(width, y(0.5));
-  to.stroke();
-  to.strokeStyle = "#005a94";
-  to.lineWidth = 1.5 * devicePixelRatio;
-  to.beginPath();
-  let on = false;
-  state.curve.forEach((v, k) => {
-    if (v === null) on = false;
-    else if (on) to.lineTo(x(state.times[k]), y(v));
-    else { to.moveTo(x(state.times[k]), y(v)); on = true; }
-  });
-  to.stroke();
+  u.ctx.restore();
+}
+
+let now = SECONDS;
+const font = "11px system-ui, sans-serif";
+const size = () => ({ width: $("curve").clientWidth, height: 120 });
+const plot = new uPlot({
+  ...size(),
+  padding: [8, 8, 0, 0],
+  series: [{}, { stroke: "#005a94", width: 1.5 }],
+  scales: { x: { time: false, range: () => [now - SECONDS, now] }, y: { range: () => [0, 1] } },
+  axes: [
+    { font, stroke: "#55606b", size: 22, gap: 2, ticks: { show: false }, grid: { show: false }, values: (_, times) => times.map((t) => (t < 0 ? "" : `${t} s`)) },
+    { font, stroke: "#55606b", size: 34, ticks: { show: false }, splits: () => [0, 0.5, 1], grid: { stroke: "#cfd6dd", width: 1 } },
+  ],
+  cursor: { show: false },
+  legend: { show: false },
+  hooks: { drawClear: [shade] },
+}, [[], []], $("curve"));
+plot.ctx.canvas.setAttribute("aria-hidden", "true"); // what it lies in has a name
+new ResizeObserver(() => plot.setSize(size())).observe($("curve"));
+
+function draw(state) {
+  now = state.time_s;
+  plot.setData([state.times, state.curve]);
 }
 
 const stream = new EventSource("/api/live/events");

@@ -2,6 +2,7 @@
 
 import { Player, asked, picture } from "/assets/player.js";
 import { Sheet } from "/assets/sheet.js";
+import { Curves, NUMBERS } from "/assets/curves.js";
 import { Timeline, clock } from "/assets/timeline.js";
 
 const $ = (id) => document.getElementById(id);
@@ -33,8 +34,13 @@ const timeline = new Timeline($("timeline"), {
     player.show(part === "all" ? e.onset : e[part]);
   },
   dropped: () => sheet.drop(),
-  legend: drawLegend,
+  drawn: ({ range, left, times, frame }) => {
+    curves.look(range, left);
+    curves.at(times[frame]);
+  },
 });
+const curves = new Curves($("plot"), $("legend"));
+timeline.listen($("plot"));
 
 // -- talking with the server ------------------------------------------------------------------
 
@@ -643,20 +649,9 @@ function listCurves() {
 
 function showCurves() {
   const k = $("curves").value;
-  timeline.groups = k === "" ? [] : [groups[Number(k)]];
+  curves.show(k === "" ? null : groups[Number(k)]);
+  timeline.room = k === "" ? 0 : NUMBERS;
   timeline.redraw(true);
-}
-
-function drawLegend(entries) {
-  $("legend").replaceChildren(
-    ...entries.map(({ name, color }) => {
-      const item = document.createElement("span");
-      const dash = document.createElement("i");
-      dash.style.background = color;
-      item.append(dash, name.replaceAll("_", " "));
-      return item;
-    }),
-  );
 }
 
 // -- saving -----------------------------------------------------------------------------------

@@ -1,14 +1,9 @@
-// Curves, intervals and the playhead over time. Curves are thinned to their least and greatest
-// value in each column of pixels, so that an hour of them is drawn as fast as a minute and no peak
-// is lost.
+// Intervals and the playhead over time; curves go along with them (curves.js).
 
 import { before, nearest } from "/assets/player.js";
 
 // Dark enough for white letters, and apart for the color-blind.
 const KINDS = { micro: "#b34a00", macro: "#0062a3" };
-const COLORS = ["#009e73", "#9c4f96", "#6a6a6a", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
-// As in all other pictures of a result.
-const NAMED = { brow: "#009e73", nose: "#6a6a6a", mouth: "#9c4f96" };
 const RULER = 20;
 const OWN = 30;
 const LANE = 18;
@@ -22,7 +17,7 @@ export class Timeline {
     this.still = document.createElement("canvas");
     this.times = new Float64Array(1);
     this.lanes = [];
-    this.groups = [];
+    this.room = 0; // px kept free at the left, for the numbers of curves
     this.frame = 0;
     this.left = 0;
     this.selected = null;
@@ -31,11 +26,16 @@ export class Timeline {
     this.waiting = false;
     this.drag = null;
     new ResizeObserver(() => this.redraw(true)).observe(canvas);
-    canvas.addEventListener("pointerdown", (e) => this.down(e));
-    canvas.addEventListener("pointermove", (e) => this.over(e));
-    canvas.addEventListener("pointerup", (e) => this.up(e));
-    canvas.addEventListener("pointercancel", (e) => this.up(e));
-    canvas.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+    this.listen(canvas);
+  }
+
+  // An element as wide as the timeline, on which mouse, pen and finger do what they do on it.
+  listen(element) {
+    element.addEventListener("pointerdown", (e) => this.down(e));
+    element.addEventListener("pointermove", (e) => this.over(e));
+    element.addEventListener("pointerup", (e) => this.up(e));
+    element.addEventListener("pointercancel", (e) => this.up(e));
+    element.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
   }
 
   // -- what is shown --------------------------------------------------------------------------
@@ -114,9 +114,9 @@ export class Timeline {
 
   // Names of lanes stand beside them, where there are several.
   margin(c) {
-    if (this.lanes.length < 2) return 0;
+    if (this.lanes.length < 2) return this.room;
     const widest = Math.max(...this.lanes.map((lane) => c.measureText(lane.name).width));
-    return Math.ceil(Math.min(widest + 10, 0.3 * this.width, 130));
+    return Math.max(this.room, Math.ceil(Math.min(widest + 10, 0.3 * this.width, 130)));
   }
 
   // A frame lasts until the next one comes.
@@ -162,7 +162,7 @@ export class Timeline {
     c.lineTo(x + 5, 0);
     c.lineTo(x, 7);
     c.fill();
-    this.canvas.dataset.drawn = String(performance.now());
+    this.on.drawn(this);
   }
 
   drawStill(c) {
@@ -183,7 +183,6 @@ export class Timeline {
       this.drawLane(c, lane, y, height, k === 0);
       y += height + 2;
     });
-    this.drawCurves(c, y + 4);
     c.restore();
     y = RULER;
     this.lanes.forEach((lane, k) => {
@@ -253,58 +252,6 @@ export class Timeline {
     }
   }
 
-  drawCurves(c, top) {
-    const bottom = this.height - 4;
-    this.legend = [];
-    if (bottom - top < 20) return;
-    const curves = this.groups.flatMap((g) => g.curves.map((one) => ({ ...one, times: g.times })));
-    let most = 0;
-    const free = COLORS.filter((color) => !curves.some(({ name }) => NAMED[name] === color));
-    const drawn = curves.map((curve, k) => {
-      const columns = thinned(curve.times, curve.values, this.range, Math.ceil(this.span));
-      for (let x = 0; x < columns.high.length; x++) if (columns.high[x] > most) most = columns.high[x];
-      return { columns, color: NAMED[curve.name] ?? free[k % free.length], name: curve.name };
-    });
-    if (this.groups.some((g) => !g.unit)) most = 1; // scores and probabilities
-    if (!(most > 0)) most = 1;
-    const first = top + 14; // below the scale's number
-    const y = (v) => bottom - (v / most) * (bottom - first);
-    c.strokeStyle = "#cccccc";
-    c.lineWidth = 1;
-    c.beginPath();
-    c.moveTo(this.left, bottom + 0.5);
-    c.lineTo(this.width, bottom + 0.5);
-    c.stroke();
-    for (const { columns, color, name } of drawn) {
-      c.strokeStyle = color;
-      c.lineWidth = 1.25;
-      c.beginPath();
-      let pen = false;
-      for (let x = 0; x < columns.high.length; x++) {
-        const [low, high] = [columns.low[x], columns.high[x]];
-        if (Number.isNaN(low)) {
-          if (columns.gap[x]) pen = false; // where nothing was measured; else between two rows
-          continue;
-        }
-        if (pen) c.lineTo(this.left + x, y(low));
-        else c.moveTo(this.left + x, y(low));
-        if (high > low) c.lineTo(this.left + x, y(high));
-        pen = true;
-      }
-      c.stroke();
-      this.legend.push({ name, color });
-    }
-    const unit = this.groups[0]?.unit;
-    if (drawn.length) {
-      const text = `${most.toPrecision(2)} ${unit}`;
-      c.fillStyle = "#ffffffd0";
-      c.fillRect(this.left + 2, top - 2, c.measureText(text).width + 6, 16);
-      c.fillStyle = "#444";
-      c.fillText(text, this.left + 5, top + 6);
-    }
-    this.on.legend(this.legend);
-  }
-
   // -- mouse, pen and finger ------------------------------------------------------------------
 
   place(event) {
@@ -345,7 +292,7 @@ export class Timeline {
     if (event.button !== 0) return;
     const place = this.place(event);
     const found = this.hit(place);
-    this.canvas.setPointerCapture(event.pointerId);
+    event.currentTarget.setPointerCapture(event.pointerId);
     if (found) {
       this.on.select(found.id);
       const e = this.lanes[0].items.find((one) => one.id === found.id);
@@ -395,33 +342,6 @@ export class Timeline {
     const place = this.place(event);
     this.zoom(Math.exp(event.deltaY / 400), this.time(place.x));
   }
-}
-
-// Least and greatest value in each column of pixels, NaN where it has no row; `gap` says that it
-// has some and nothing was measured in them.
-export function thinned(times, values, [from, to], columns) {
-  const low = new Float32Array(columns).fill(NaN);
-  const high = new Float32Array(columns).fill(NaN);
-  const gap = new Uint8Array(columns);
-  const scale = columns / (to - from);
-  const first = Math.max(0, before(times, from) - 1);
-  for (let i = first; i < times.length; i++) {
-    let x = Math.floor((times[i] - from) * scale);
-    if (x < 0) x = 0;
-    if (x >= columns) {
-      x = columns - 1;
-      if (times[i] > to + (to - from)) break;
-    }
-    const v = values[i];
-    if (v !== v) {
-      gap[x] = 1;
-      continue;
-    }
-    if (!(low[x] <= v)) low[x] = v;
-    if (!(high[x] >= v)) high[x] = v;
-    if (times[i] > to) break;
-  }
-  return { low, high, gap };
 }
 
 function short(c, text, most) {

@@ -16,6 +16,7 @@ import torch
 from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, NoFaceError, UsageError, WeightsError
 from aumer.graph.rois import DEFAULT_ROIS
+from aumer.learning.inner import inner_subjects
 from aumer.recognition.interface import load, read_weights, write_weights
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import SequenceClips
@@ -309,3 +310,31 @@ def test_int8_keeps_every_weight_to_half_a_step() -> None:
     assert set(again) == set(arrays)
     with pytest.raises(UsageError, match="precision must be one of single, half, int8"):
         packed(arrays, "int4")  # type: ignore[arg-type]
+
+
+def test_probabilities_are_calibrated_on_the_inner_subjects(
+    reduced: Make, eight: SequenceClips, tmp_path: Path
+) -> None:
+    """By a factor of the logits, which changes no label, and which files and exports know."""
+    made = reduced("cnn-lstm", epochs=4, inner_share=0.3).fit(eight)
+    raw = reduced("cnn-lstm", epochs=4, inner_share=0.3).fit(eight)
+    raw._sharpness = 1.0
+    inner = inner_subjects(eight.subjects, 0.3, made.seed)
+    rows = np.array([subject in inner for subject in eight.subjects])
+    assert 0 < rows.sum() < len(rows)
+
+    def log_loss(shares: np.ndarray) -> float:
+        return float(-np.log(shares[np.arange(len(rows)), eight.labels])[rows].mean())
+
+    before, after = raw.predict_proba(eight.inputs), made.predict_proba(eight.inputs)
+    assert log_loss(after) < log_loss(before) - 1e-3
+    np.testing.assert_array_equal(after.argmax(1), before.argmax(1))
+    made.save(tmp_path / "a.safetensors", {})
+    again = type(made).load(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(again.predict_proba(eight.inputs), after)
+    assert reduced("cnn-lstm", epochs=1).fit(eight)._sharpness == 1.0
+
+    portable = made.portable()
+    shares = portable.net(**portable.inputs).detach().numpy()
+    (clips,) = (simulated_clips(Simulation(1, 1, size=made.inputs.size), seed=0),)
+    np.testing.assert_allclose(shares, made.predict_proba(clips.inputs[:2]), atol=1e-6)
