@@ -1,6 +1,6 @@
-"""Benchmarks: protocols as files, folds that can be killed and go on, tables that say how.
+"""Benchmarks: protocols as files, resumable folds, tables with the rules of the score.
 
-`protocol` says what is fixed beforehand, `split` who is tested by a model of whom, `folds` runs
-what is not there, `store` keeps it, `result` tells it, and `run` is all of them in turn. What
-differs by task (what is opened, how a fold is predicted, how folds are scored) is in `tasks`.
+`protocol` defines what is fixed in advance, `split` the training and test subjects, `folds` runs
+missing folds, `store` saves them, `result` reports them, and `run` does all of this. What depends
+on the task (data, prediction of a fold, scoring) is in `tasks`.
 """

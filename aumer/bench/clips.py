@@ -1,4 +1,4 @@
-"""What a recognition run is scored over: the clips that can be seen, and those that cannot."""
+"""The clips of a recognition run: visible ones and unseen ones."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ AnyClips = LabeledClips[Any] | StoredClips
 
 @dataclass(frozen=True, eq=False)
 class ClipSet(TaskTruth):
-    """What a run recognizes.
+    """The clips of a run.
 
     Attributes:
-        clips: those that can be seen.
-        sources: the data set of each of `clips`; empty where it is not known.
+        clips: clips with a visible face.
+        sources: the data set of each of `clips`; empty if unknown.
         unseen: the others.
-        digest: of all that recognizers see of them.
-        notes: what a reader of the scores should know.
-        frames: onset, apex and offset of each of `clips` in its video, the apex as it was read;
-            empty where they are not known.
-        left_out: rows of the tables that are no clips, as their frames are not in their videos; see
+        digest: digest of everything that recognizers read from them.
+        notes: notes for the scores.
+        frames: onset, apex and offset of each of `clips` in its video, the apex as used; empty if
+            unknown.
+        left_out: rows of the tables whose frames are not in their videos; see
             `aumer.training.listing.Listing.mismatched`.
 
     Raises:
@@ -69,7 +69,7 @@ class ClipSet(TaskTruth):
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """Name, class and subject of each clip, those that cannot be seen last."""
+        """Name, class and subject of each clip, unseen ones last."""
         clips = self.clips
         seen = zip(clips.names, clips.labels, clips.subjects, strict=True)
         unseen = ((u.name, u.label, u.subject) for u in self.unseen)
@@ -95,7 +95,7 @@ class ClipSet(TaskTruth):
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> ClipSet:
-        """What `to_dict` gave, without inputs.
+        """The inverse of `to_dict`, without inputs.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.
@@ -129,7 +129,7 @@ def clip_set(
     workers: Workers,
     progress: Progress | None = None,
 ) -> ClipSet:
-    """Make the inputs of every example, or find them in the cache.
+    """Make the inputs of every example, or read them from the cache.
 
     Raises:
         UsageError: unknown parts (flow, detector, landmarker), or no clip can be seen at all.

@@ -1,7 +1,7 @@
-"""What made a result, by digest: the code of parts, and the packages under it.
+"""Digests of the code that made a result, and package versions.
 
-A digest is of what code does, not of how it is written down: comments, docstrings, blank lines and
-line ends leave it as it is, and so does another machine or version of Python.
+A digest depends on the syntax tree only: comments, docstrings, blank lines, line ends, the machine
+and the version of Python do not change it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import aumer.errors
 from aumer.config import digest
 from aumer.identity import declared, digest_of_part, held
 
-#: What is code, and no object that some class describes.
+#: Types of code objects.
 _CODE = (type, types.FunctionType, types.MethodType)
 _PACKAGE = Path(aumer.errors.__file__).parent
 
@@ -51,12 +51,12 @@ def _files(name: str) -> Iterator[Path]:
 
 @cache
 def source_digest(source: str) -> str:
-    """Hex SHA-256 of what a module's source does."""
+    """Hex SHA-256 of a module's syntax tree."""
     return digest(_plain(ast.parse(source)))
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree without what is empty, which versions of Python leave out or not."""
+    """A syntax tree without empty fields, which differ between versions of Python."""
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if _says(value))
         return [type(node).__name__, {name: _plain(value) for name, value in fields}]
@@ -70,15 +70,15 @@ def _says(value: Any) -> bool:
 
 
 def _is_words(node: Any) -> bool:
-    """A string that stands by itself: a docstring."""
+    """Whether a node is a docstring."""
     alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return alone and isinstance(node.value.value, str)
 
 
 def code_of_part(part: Any) -> list[Any]:
-    """What a part of the user's is, as JSON has it; of one of aumer's the name alone.
+    """The identity of a user's part as JSON values; for aumer's parts the name.
 
-    One that `aumer.identity` cannot tell is like no other, not even like itself a moment later.
+    A part that `aumer.identity` cannot identify gets a unique value each time.
     """
     kind = part if isinstance(part, _CODE) else type(part)
     name = f"{kind.__module__}:{kind.__qualname__}"
@@ -97,6 +97,6 @@ def machine() -> str:
 
 
 def agreed(found: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """By package the version of all folds, or their versions where they differ."""
+    """By package the version of all folds, or the different versions."""
     names = dict.fromkeys(name for versions in found for name in versions)
     return {n: " and ".join(dict.fromkeys(v.get(n, "none") for v in found)) for n in names}

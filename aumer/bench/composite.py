@@ -1,4 +1,4 @@
-"""Nothing: for one release it says where its name has gone."""
+"""Deprecated and empty: for one release its error names the new module."""
 
 from aumer._moved import moved
 

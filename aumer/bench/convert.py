@@ -1,4 +1,6 @@
-"""Runs of recognition of before they had the layout of all others: renamed, and not run again."""
+"""Converts recognition runs of earlier versions to the present layout, without running them
+again.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,9 @@ _OLD_FOLD = "aumer-recognition-fold-1"
 def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = None) -> Path:
     """Give a folder with ``about.json`` and ``seed0-*.json`` the files that every run has now.
 
-    The files of before are removed at the end, so that a conversion that was killed can be made
-    again. A run that the command line had finished is scored again. Nothing says what code made its
-    folds, so that a run which goes on from there makes them again.
+    The old files are removed at the end, so that an interrupted conversion can be repeated. A
+    finished run is scored again. The code that made its folds is unknown, so continuing the run
+    would run them again.
 
     Args:
         protocol: of a run without ``result.json``, which says it.

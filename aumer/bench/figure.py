@@ -1,6 +1,6 @@
-"""One figure of a run, whatever its task: its value, its interval, and its difference to another's.
+"""One figure of a run of any task: value, interval, and difference to another run's.
 
-A metric is a function of counts that add over subjects. Counts are summed, and divided once.
+A metric is a function of counts summed over subjects.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Spread:
-    """How far a mean over seeds may be off.
+    """The uncertainty of a mean over seeds.
 
     Attributes:
-        over: "subjects": a 95 % interval over resampled subjects; "seeds": the least and the
-            largest of the seeds' own, where they lie further apart than that interval.
+        over: "subjects": a 95 % interval over resampled subjects; "seeds": the range of the seeds'
+            values, if it is wider than that interval.
     """
 
     low: float
@@ -41,8 +41,8 @@ class Figure:
     """A metric's mean over seeds.
 
     Shapes:
-        counts (subjects, seeds, ...); truths (subjects, ...): how many there are, whatever was
-        predicted.
+        counts (subjects, seeds, ...); truths (subjects, ...): counts of truths, independent of
+        predictions.
 
     Attributes:
         metric: from (N, ...) counts to (N,) scores.
@@ -96,10 +96,10 @@ class Figure:
         return interval(self.counts, self._mean, replicates=replicates, level=0.95, seed=seed)
 
     def compare(self, other: Figure, *, replicates: int = 2000, seed: int = 0) -> Difference:
-        """This value less the other's, on the same resamples of subjects.
+        """This value minus the other's, on the same resamples of subjects.
 
         Raises:
-            UsageError: the two were not scored over the same subjects, classes and truths.
+            UsageError: the subjects, classes or truths differ.
         """
         if set(self.subjects) != set(other.subjects):
             strange = sorted(set(self.subjects) ^ set(other.subjects))
@@ -125,7 +125,7 @@ class Figure:
         )
 
     def _mean(self, counts: IntArray) -> Floats:
-        """(N, seeds, ...) -> (N,); each seed has its own counts, and they are not pooled."""
+        """(N, seeds, ...) -> (N,); counts of different seeds are not pooled."""
         by_seed = [self.metric(counts[:, k]) for k in range(counts.shape[1])]
         mean: Floats = np.mean(by_seed, 0)
         return mean

@@ -1,4 +1,4 @@
-"""Folds of any task: one fold's work wherever it is done, and all of a run that are not there."""
+"""Folds of any task: the work of one fold on any worker, and running all missing folds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Job:
     """One fold with one seed.
 
     Attributes:
-        depends: digests of all that its result depends on, by name.
-        checkpoint: from which a killed training goes on; `None` keeps none.
-        weights: where its model is kept; `None` for nowhere.
+        depends: digests of everything that its result depends on, by name.
+        checkpoint: file for continuing an interrupted training; `None` for none.
+        weights: file of its model; `None` for none.
     """
 
     fold: str
@@ -53,12 +53,12 @@ def job(
     workers: Workers | None = None,
     keep_weights: bool = False,
 ) -> Job:
-    """A fold's work. Its result depends on `Job.depends`, and on nothing else.
+    """The job of a fold. Its result depends only on `Job.depends`.
 
     Args:
-        run: digest of what all folds have in common.
-        store: for the state of a training that is killed; `None` keeps none.
-        keep_weights: keep the fold's model there, too.
+        run: digest of what all folds share.
+        store: for the state of an interrupted training; `None` for none.
+        keep_weights: also store the fold's model there.
     """
     workers = workers or Workers()
     made_by = [code_of_part(part) for part in (type(task), *task.parts())]
@@ -71,7 +71,7 @@ def job(
     }
     checkpoint = None
     if store is not None and task.resumes and workers.share_files:
-        # By all it depends on, so that the state of another run is never found.
+        # Named by everything it depends on, so that the state of another run is never used.
         checkpoint = store.state_path(seed, fold.name, digest(depends)).absolute()
     work = task.work(fold, items, workers)
     kept = store.weights_path(seed, fold.name).absolute() if store and keep_weights else None
@@ -90,12 +90,12 @@ def run_folds(
     progress: Progress | None = None,
     keep_weights: bool = False,
 ) -> None:
-    """Run what is not there yet, and with a word what is no longer what would be made now.
+    """Run missing folds and, with a note, outdated ones.
 
-    Each result is written as it comes.
+    Each result is written at once.
 
     Args:
-        keep_weights: keep each fold's model, too; a fold without is run again.
+        keep_weights: also store each fold's model; a fold without one is run again.
     """
     jobs, stale = [], Counter[str]()
     for seed in seeds:
@@ -135,10 +135,10 @@ def run_folds(
 
 
 def check_keeps(task: Task[Any, Any, Any], workers: Workers) -> None:
-    """Complain where folds' models cannot be kept.
+    """Raise an error if folds' models cannot be stored.
 
     Raises:
-        UsageError: there are none, they have no file, or the workers do not see it.
+        UsageError: there are no models, they cannot be saved, or workers cannot access the files.
     """
     if not task.saves_models:
         raise UsageError(
@@ -153,7 +153,7 @@ def check_keeps(task: Task[Any, Any, Any], workers: Workers) -> None:
 
 
 def run_fold(one: Job) -> dict[str, Any]:
-    """Fit, then predict what was left out; the result as its file has it."""
+    """Train, then predict the left-out items; returns the content of the result file."""
     begun = time.perf_counter()
     with _one_thread():
         if one.weights is None:
@@ -178,8 +178,9 @@ def run_fold(one: Job) -> dict[str, Any]:
 
 @Momentary
 def _one_thread() -> Callable[[], None]:
-    """Sums of floats depend on the number of threads; results must not. And folds run side by side,
-    where threads of one would only wait for another's."""
+    """Limits libraries to one thread: floating-point sums depend on the number of threads, results
+    must not. And folds run in parallel anyway.
+    """
     import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

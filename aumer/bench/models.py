@@ -1,4 +1,4 @@
-"""Models by name: a spotter that is ready, or a network that is trained on every fold."""
+"""Models by name: a ready spotter, or a network that is trained in every fold."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Fitted:
     """A fold's model.
 
     Attributes:
-        about: what is kept of it: digests of graph and weights, epochs, threshold.
-        candidates: number of the epoch and the model as it was after it, for "oracle".
+        about: stored facts: digests of graph and weights, epochs, threshold.
+        candidates: models by epoch, for "oracle".
     """
 
     spotter: SpotterModel
@@ -43,7 +43,7 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A spotter that learns nothing here: rules, or a network's weights from elsewhere.
+    """A spotter that is not trained here: rules, or existing weights.
 
     Attributes:
         rate: rows per second of the features that it reads; `None` for any.
@@ -56,7 +56,7 @@ class Ready:
     trains: bool = field(default=False, init=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything that its predictions depend on, besides the data."""
+        """Everything that its predictions depend on besides the data."""
         digests = dict(self.spotter.digests)
         about: dict[str, Any] = {"model": self.name, "trained": "elsewhere" if digests else "never"}
         if self.name in registry.names("spotter"):
@@ -74,7 +74,7 @@ class Ready:
     def fit(
         self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
     ) -> Fitted:
-        """The spotter itself, whatever the fold."""
+        """The spotter itself, for every fold."""
         return Fitted(self.spotter, dict(self.spotter.digests))
 
 
@@ -131,11 +131,11 @@ class Trainable:
     def fit(
         self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
     ) -> Fitted:
-        """The network of a fold, from its training videos alone.
+        """Train the network of a fold on its training videos only.
 
         Args:
             checkpoint: from which a killed training goes on.
-            every: keep the network of every epoch; then nothing goes on.
+            every: keep the network of every epoch; then training cannot be continued.
         """
         from aumer.spotting.network import NetSpotter
         from aumer.training.loop import train

@@ -1,4 +1,4 @@
-"""What a run or a comparison of two could have shown: `aumer.evaluation.power` of their figures."""
+"""Power analysis of runs and comparisons: `aumer.evaluation.power` of their figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FigurePower:
 
     Attributes:
         dataset, row: as in the tables of scores.
-        difference: that was seen between two runs; `None` of one run.
+        difference: observed difference of two runs; `None` for one run.
         seeds: by how much the seeds of one run lie apart where that is more than the interval over
             subjects is wide, of which nothing is known here; else 0.
     """

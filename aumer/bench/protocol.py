@@ -1,6 +1,6 @@
-"""What a benchmark fixes before anything is run: a record, read strictly from TOML. No torch.
+"""Protocols: everything that a benchmark fixes in advance, read strictly from TOML.
 
-Shipped protocols lie in ``configs/bench/``. Nothing that changes a score is left unsaid there.
+No torch. Shipped protocols lie in ``configs/bench/`` and state everything that affects a score.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from aumer.strict import require, within
 Split = Literal["loso", "k-fold", "hold-out", "cross-data-set", "unseen"]
 Selection = Literal["fixed", "inner", "oracle"]
 
-#: Priors that are not graphs by name: counted from a fold's training annotations; as the preset of
-#: the network names it, which may have been counted on test subjects, too.
+#: Special priors: counted from a fold's training annotations; or that of the network's preset,
+#: which may have been counted on test subjects.
 FROM_TRAINING, FROM_PRESET = "train", "preset"
-#: The prior that joins no ROI to another.
+#: The prior without edges between ROIs.
 IDENTITY = "identity"
 
 
@@ -36,12 +36,12 @@ _SPLIT_IN_TITLE = re.compile(r"[,;:]? *leave[- ]one[- ]subject[- ]out *$", re.IG
 
 @dataclass(frozen=True)
 class NetModel:
-    """A network that is trained on every fold.
+    """A network that is trained in every fold.
 
     Attributes:
         preset: of training (`aumer.training.settings`), `train` its keys to change.
         decoder: one that is registered as "decoder"; empty for the one that the preset names.
-        au_map: by which a prior "train" is counted: "facs" or "published".
+        au_map: AU map for counting a prior "train": "facs" or "published".
     """
 
     preset: str
@@ -56,9 +56,9 @@ class Protocol:
 
     Attributes:
         name: the file's.
-        title: one line for people, without the split, which `heading` says.
+        title: title without the split, which `heading` adds.
         kind: what is predicted: one of `aumer.bench.tasks.TASKS`.
-        datasets: those that are tested, each scored by itself.
+        datasets: the tested data sets, each scored separately.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
             `folds` disjoint groups of subjects; "hold-out" (recognition alone): one such group,
             1 / `folds` of the clips, is; "cross-data-set": each data set is tested by a model of
@@ -66,23 +66,22 @@ class Protocol:
         level: of simulated data sets.
         data_seed: of simulated data sets.
         seeds: of training.
-        selection: which epoch counts. "fixed": the last one; "inner": the best on subjects kept out
-            of the training ones; "oracle": the best on the test subject, as many papers choose.
-            It reproduces papers, and is printed beside the last epoch's figure.
+        selection: the epoch that is used. "fixed": the last one; "inner": the best on inner
+            subjects; "oracle": the best on the test subject, as in many papers, printed together
+            with the last epoch's figure.
         prior: "train": counted from the training annotations of the fold, where they have AUs;
             "preset": the network's preset names it; "identity"; else a graph by name or file.
-        train_subjects: how many subjects a fold's model learns from, drawn for each fold, fewer
-            among more; 0 for all.
-        matching: of predictions with truths; published evaluators match otherwise
+        train_subjects: number of training subjects in a fold, drawn for each fold; smaller sets are
+            subsets of larger ones; 0 for all.
+        matching: matching of predictions with truths; published evaluators differ
             (`aumer.evaluation.legacy`).
         scoring: the other rules of the comparison.
-        published: rows of ``configs/published.toml`` to print beside, by their benchmark.
-        submission_first_frame: what a submission calls a video's first frame.
+        published: benchmark in ``configs/published.toml`` whose rows are printed, too.
+        submission_first_frame: number of a video's first frame in submissions.
         classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
             2019 are made of the coders' words (`aumer.data.labels`); others are those words.
-        mismatch: what becomes of rows of a table whose frames are not in their videos: "leave-out"
-            (and it is said which, and why), "clamp" (what of them is in the video is taken), or
-            "refuse" (an error).
+        mismatch: policy for rows whose frames are not in their videos: "leave-out" (with a note),
+            "clamp" (use the part in the video), or "refuse" (an error).
         min_clips: recognized classes with fewer clips in all of the data are left out; 0 for none.
         models: by name: `NetModel` as a table.
         recognition: by model, a table of the recognizer's options, of ``inputs`` (how clips are
@@ -166,9 +165,9 @@ class Protocol:
         return None if table is None else strict.build(NetModel, table, f"models.{name}")
 
     def require_parts(self) -> None:
-        """Complain of parts that it names and that there are not.
+        """Raise an error for unknown parts.
 
-        A stored run is read without: what a plugin brought may be absent today.
+        Stored runs are read without this check, since a plugin may be absent.
 
         Raises:
             ConfigError, UsageError: there is none; the message lists the choices.
@@ -202,12 +201,12 @@ class Protocol:
 
     @property
     def heading(self) -> str:
-        """The title with the split in force, whatever split a title of before says."""
+        """The title with the present split."""
         return f"{_SPLIT_IN_TITLE.sub('', self.title)}, {self.split_in_words}"
 
     @property
     def split_in_words(self) -> str:
-        """How the tested were parted from those that a model learns from."""
+        """Description of the split into test and training subjects."""
         return {
             "loso": "leave one subject out",
             "k-fold": f"{self.folds} groups of subjects left out in turn",
@@ -217,11 +216,11 @@ class Protocol:
         }[self.split]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
+        """Plain values for JSON and TOML."""
         return strict.plain(self)
 
     def changed(self, changes: Mapping[str, Any]) -> Protocol:
-        """With other values of its keys, of one as "scoring.iou" too.
+        """A copy with other values of its keys, also nested ones such as "scoring.iou".
 
         Raises:
             ConfigError: an unknown key, or a value that is not allowed.

@@ -1,4 +1,4 @@
-"""Published figures, to stand beside ours: ``configs/published.toml``."""
+"""Published figures for comparison: ``configs/published.toml``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PublishedRow:
     Attributes:
         benchmark: "casme-sq", "samm-lv", "megc2019", "casme2-5class", "samm-5class".
         figures: by name, in the order of the file.
-        selection: what the epoch or threshold was chosen on; "not stated" is a figure's own fault.
-        source: where the figures were read.
+        selection: data on which the epoch or threshold was chosen, or "not stated".
+        source: source of the figures.
         system: the name of the `PublishedSystem` that it is of, where that is described.
         counts: TP, FP and FN by kind, where they are printed.
     """
@@ -49,7 +49,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class PublishedSystem:
-    """How a published system's figures came about, as far as it could be read.
+    """How a published system's figures were obtained, as far as known.
 
     Attributes:
         chosen: what the epoch or threshold was chosen on.

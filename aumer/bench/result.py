@@ -1,4 +1,4 @@
-"""What a benchmark gives, whatever its task: figures, how they were made, what was published."""
+"""The result of a benchmark of any task: figures, provenance, published figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Fold = TypeVar("Fold")
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that can change the numbers."""
+    """Versions of Python and of the packages that can change results."""
     found = pipeline_versions()
     for name in ("torch", "torch-geometric", "scikit-learn", "joblib"):
         try:
@@ -37,16 +37,16 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What was run.
+    """Description of a run.
 
     Attributes:
         model: its name, for people.
-        about: everything that the predictions depend on, but the data; its "model" is a table.
-        folder: `None` for folds that are kept nowhere.
-        command: as it was typed; "" for a run from Python.
+        about: everything that predictions depend on except the data; "model" is a table.
+        folder: `None` for folds that are not stored.
+        command: the command line; "" for a run from Python.
         versions: of the packages under which the folds were made.
         machine: on which they were; "" where nothing says it.
-        seconds: that its folds took, training and prediction, summed.
+        seconds: total time of training and prediction of its folds.
     """
 
     protocol: Protocol
@@ -65,8 +65,8 @@ class Compared:
 
     Attributes:
         row: of the table: a kind of expression, or a metric.
-        difference: the first less the second, with its interval over subjects.
-        seeds: by how much the seeds of the run whose seeds vary more lie apart.
+        difference: first minus second, with its interval over subjects.
+        seeds: range of the seeds in the run with the larger range.
     """
 
     dataset: str
@@ -78,8 +78,9 @@ class Compared:
 
     @property
     def of_seeds(self) -> bool:
-        """Whether seeds vary more than the interval over subjects is wide, so that it says little
-        of another training."""
+        """Whether the seeds vary by more than the width of the interval, so that it says little
+        about another training.
+        """
         return self.seeds > self.difference.high - self.difference.low
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class Result(ABC, Generic[Fold]):
     """A run of a protocol, scored.
 
     Attributes:
-        folds: what every fold left, in the order of seeds, then of the plan.
+        folds: results of all folds, in the order of seeds, then of the plan.
     """
 
     run: Run
@@ -142,41 +143,41 @@ class Result(ABC, Generic[Fold]):
 
     @abstractmethod
     def fold_facts(self, fold: Fold) -> dict[str, Any]:
-        """What of a fold stands in the result: not its predictions, which are in its file."""
+        """Facts about a fold for the result, without predictions, which are in its file."""
 
     @abstractmethod
     def tables(self) -> list[str]:
-        """Lines of Markdown: the scores, and what a reader must know of them."""
+        """Markdown lines with the scores and notes."""
 
     @abstractmethod
     def compared_figures(self) -> dict[tuple[str, str], Figure]:
         """What `compared` compares, by data set and row of the table."""
 
     def chosen_on(self) -> str:
-        """What decides which epoch counts, in words; "" where nobody says."""
+        """How the epoch was chosen, in words; "" if unknown."""
         return ""
 
     def cautions(self) -> tuple[str, ...]:
-        """What the scores are not free of, in words."""
+        """Known biases of the scores, in words."""
         return ()
 
     def remarks(self) -> tuple[str, ...]:
-        """What whoever runs it must be told at once."""
+        """Remarks to print at once."""
         return ()
 
     def may_move(self) -> tuple[str, ...]:
-        """Which rows of the table another machine may give otherwise, in words."""
+        """Rows of the table that may differ on other machines, in words."""
         return ()
 
     def submissions(self) -> dict[str, str]:
-        """Further files by name, of data without a truth."""
+        """Submission files by name, for data without truth."""
         return {}
 
     def compared(self, other: Result[Any]) -> list[Compared]:
         """This run's figures beside another's, with their differences over the same subjects.
 
         Raises:
-            UsageError: they were not scored over the same subjects and truths.
+            UsageError: subjects or truths differ.
         """
         if type(self) is not type(other):
             raise UsageError(

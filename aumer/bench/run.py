@@ -1,6 +1,6 @@
-"""The one runner: data -> folds -> predictions in files -> score, for every task.
+"""Runs benchmarks of any task: data -> folds -> predictions in files -> score.
 
-The command line prints what this gives; everything on disk is written here.
+All files are written here; the command line prints the result.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ def run(
     command: str = "",
     keep_weights: bool = False,
 ) -> Result[Any]:
-    """Run what of a protocol has not been run yet, score all of it, and write both.
+    """Run the missing folds of a protocol, score all of them, and write the results.
 
     Args:
         protocol: or its name or file.
         roots: the folder of the data set, or of each by name.
-        model: as `aumer bench` takes it; by default the task's.
+        model: as for `aumer bench`; by default that of the task.
         overrides, decoder, settings, cache: see `aumer.bench.task.Options`.
         folder: of the run; by default ``aumer-bench/PROTOCOL-MODEL-DIGEST`` here, so that the same
             settings find the same folder.
-        overwrite: make the folder this run's where it is another's. What of a run's own folds does
-            not fit (other data, code or versions, a file that was altered) is made again anyway.
-        score_only: run nothing. Without `roots` the truth is that of the last run.
-        progress: called with what is being done, how much of it is done, and how much there is.
-        command: as it was typed, for the table.
-        keep_weights: keep the model of each fold as ``seed-N/FOLD.safetensors``, for `aumer.spot`
-            or `aumer.classify`; folds that are there without are run again.
+        overwrite: use a folder of another run. Folds of the same run that do not match (other data,
+            code or versions, or an altered file) are always run again.
+        score_only: run nothing. Without `roots` the stored truth is used.
+        progress: called with the present step, the amount done, and the total.
+        command: the command line, for the table.
+        keep_weights: store the model of each fold as ``seed-N/FOLD.safetensors``, for `aumer.spot`
+            or `aumer.classify`; folds without a model are run again.
 
     Raises:
-        UsageError: data that cannot be read, a folder that holds another run, or a missing fold,
-            whose misses would go uncounted.
+        UsageError: unreadable data, a folder with another run, or a missing fold, whose misses
+            would not be counted.
         ConfigError: settings that do not fit.
     """
     if keep_weights and score_only:

@@ -1,4 +1,6 @@
-"""Who is tested by a model of whom. No tested subject is ever among those that its model saw."""
+"""Splits into training and test subjects. A test subject is never among its model's training
+subjects.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,13 @@ SubjectKey = tuple[str, str]
 #: From those of all items and a number of groups: who is tested together, group by group.
 Draw = Callable[[Sequence[SubjectKey], int], list[set[SubjectKey]]]
 
-#: Draws the groups of subjects: the same whatever the seed of training.
+#: Seed of the groups of subjects, independent of the seed of training.
 _GROUPS_SEED = 0
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Which items (videos, clips) are tested by a model of which, by their numbers.
+    """Indices of the test and training items (videos, clips) of a fold.
 
     Attributes:
         dataset: whose score it is of; "" of a split that knows no data sets.
@@ -41,8 +43,8 @@ def plan(
 
     Args:
         subject_keys: data set and subject of each item.
-        pooled: the subjects of all data sets are parted together, into groups as equal in items as
-            they can be. Else each data set is, into groups as equal in subjects.
+        pooled: split the subjects of all data sets together, into groups of similar numbers of
+            items. Otherwise each data set is split, into groups of similar numbers of subjects.
 
     Raises:
         UsageError: fewer subjects than groups, or than a model is to learn from; if pooled, fewer

@@ -1,10 +1,10 @@
-"""A run's folder: one layout for every task, written whole or not at all.
+"""The folder of a run, with one layout for all tasks.
 
-``run.json`` is what all of the run depends on, ``data.json`` what it is scored over,
-``seed-0/FOLD.json`` the result of each fold, ``seed-0/FOLD.safetensors`` its model where that is
-kept, and ``result.json`` and ``result.md`` the score. The
-same command goes on where it was killed. A fold's file says what made it (settings, data, code,
-versions of packages) and bears a digest of itself: one that does not fit is made again.
+``run.json`` holds everything that the run depends on, ``data.json`` the truth, ``seed-0/FOLD.json``
+the result of each fold, ``seed-0/FOLD.safetensors`` its model, if stored, and ``result.json`` and
+``result.md`` the score. After an interruption the same command continues. A fold's file states how
+it was made (settings, data, code, package versions) and contains its own digest: one that does not
+match is run again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Store:
     # -- whose it is ----------------------------------------------------------------------------
 
     def check(self, about: Mapping[str, Any], *, overwrite: bool, score_only: bool) -> None:
-        """Complain where the folder cannot be this run's; write nothing.
+        """Check that the folder can be used for this run, without writing.
 
         Raises:
             UsageError: it holds another run or other files, or if `score_only` nothing; or nothing
@@ -82,7 +82,7 @@ class Store:
 
     @property
     def claimed(self) -> bool:
-        """Whether it holds a run, finished or not."""
+        """Whether it contains a run, finished or not."""
         return (self.folder / RUN).exists()
 
     def check_layout(self) -> None:
@@ -99,7 +99,7 @@ class Store:
             )
 
     def claim(self, about: Mapping[str, Any]) -> None:
-        """Make the folder this run's."""
+        """Take the folder for this run."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -139,7 +139,7 @@ class Store:
     # -- data -----------------------------------------------------------------------------------
 
     def write_data(self, values: Mapping[str, Any]) -> None:
-        """Keep what is scored."""
+        """Store the truth."""
         write_json(self.folder / DATA, sealed({"format": FORMAT, **values}))
 
     def read_data(self, read: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
@@ -151,7 +151,7 @@ class Store:
     # -- folds ----------------------------------------------------------------------------------
 
     def fold_path(self, seed: int, name: str) -> Path:
-        """Where a fold's result is kept."""
+        """Path of a fold's result."""
         folder = self.folder / f"seed-{seed}"
         path = folder / FileNames(folder)(name, ".json")
         # The rule of before gave several names one file; what a file holds says whose it is.
@@ -195,7 +195,7 @@ class Store:
         self._forget_states(result["seed"], result["fold"])
 
     def stale(self, seed: int, name: str, depends: Mapping[str, str]) -> str | None:
-        """Why a fold's result is not what would be made now; "" where it is, `None` without one."""
+        """Why a fold's result is outdated; "" if it is valid, `None` if missing."""
         path = self.fold_path(seed, name)
         if not path.exists():
             return None

@@ -1,11 +1,10 @@
-"""Studies: named variations of one protocol, each an ordinary run, side by side in one table.
+"""Studies: named variations of one protocol, each an ordinary run, in one table.
 
 A study is a TOML file in ``configs/studies/``, or one of the user's own: rows that differ in model,
-settings or what they learn from, and the row that the others are held to. Every row is a run of
-`aumer.bench.run.run` in a folder of its own below the study's (``DIR/ROW``), so that a study that
-was killed goes on at the fold where it was. Beside them lie ``study.json`` (what the study is and
-what became of each row), ``study.csv``, ``study.md`` and ``study.html``, written anew after every
-row.
+settings or training data, and a base row for comparison. Every row is a run of
+`aumer.bench.run.run` in a separate folder (``DIR/ROW``), so that an interrupted study continues at
+the same fold. ``study.json`` (definition and status of rows), ``study.csv``, ``study.md`` and
+``study.html`` are written again after every row.
 """
 
 from __future__ import annotations
@@ -449,8 +448,7 @@ def run_study(
 ) -> Studied:
     """Run what of a study has not been run, and write its table.
 
-    A row that fails does not stop the others: the table says in words why. The same call runs it
-    again.
+    A failed row does not stop the others: the table gives the reason. The same call runs it again.
 
     Args:
         study: or its name or file.

@@ -1,7 +1,7 @@
-"""Files for the challenges' servers: written of what was spotted, and checked before they go out.
+"""Submission files for the challenges' servers: writing and checking.
 
-What the organizers have said is in `Challenge.fixed`; where nothing is said, `Challenge.chosen`
-says what is done here. Both are printed with every file.
+`Challenge.fixed` lists the organizers' rules, `Challenge.chosen` the choices made here where there
+is no rule. Both are printed with every file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aumer.tables.cells import Sheet, encoding_of, number_of, sheets, text_lines
 from aumer.tables.intervals import named_like
 from aumer.types import Expression, Kind
 
-#: What submissions call the kinds.
+#: Names of the kinds in submissions.
 KIND_WORDS: Mapping[Kind, str] = {"micro": "me", "macro": "mae"}
 _FILES: Mapping[str, str] = {"SAMM": "samm_pred.csv", "CASME3": "cas_pred.csv"}
 _FRAMES_CHOSEN = (
@@ -35,7 +35,7 @@ _FRAMES_CHOSEN = (
 
 @dataclass(frozen=True)
 class Challenge:
-    """What one year's server takes.
+    """The format of one year's challenge.
 
     Attributes:
         columns: of the header, in their order.
@@ -213,7 +213,7 @@ def emotion_of(asked: Challenge, label: str) -> str:
 
 @dataclass(frozen=True)
 class SubmissionFault:
-    """What a server may refuse, or count against its sender.
+    """A fault in a submission file.
 
     Attributes:
         line: of the file.
@@ -228,7 +228,7 @@ class SubmissionFault:
 
 @dataclass(frozen=True)
 class CheckedSubmission:
-    """A file, held against a challenge's format.
+    """The result of checking a file.
 
     Attributes:
         rows: how many it has below its header.
@@ -259,7 +259,7 @@ def check(
     videos: Sequence[Video] | None = None,
     first_frame: int = 1,
 ) -> CheckedSubmission:
-    """Hold a file against a challenge's format.
+    """Check a file against a challenge's format.
 
     Args:
         videos: the unseen videos of the file's source or of all, of which a row must be; with

@@ -1,7 +1,7 @@
-"""What a kind of benchmark is: what is opened, how one fold is predicted, how all are scored.
+"""Base classes of benchmark tasks: data, prediction of a fold, scoring.
 
-A new one is a subclass of `Task` in ``aumer/bench/tasks/``; folds, files, resuming, processes and
-commands are those of all.
+A new task is a subclass of `Task` in ``aumer/bench/tasks/``; folds, files, resuming, processes and
+commands are shared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True)
 class Options:
-    """What may differ between runs of a protocol, besides the model.
+    """Options of a run besides protocol and model.
 
     Attributes:
         overrides: keys of the model's training preset, or of the recognizer's options.
@@ -67,7 +67,7 @@ def require_keys(overrides: Mapping[str, Any] | None, known: Sequence[str], mode
 
 
 class TaskTruth(ABC):
-    """What a run is scored over: every item (video, clip) and what it shows.
+    """The truth of a run: all items (videos, clips) with annotations.
 
     Attributes:
         whose: data set and subject of each item.
@@ -83,7 +83,7 @@ class TaskTruth(ABC):
 
 
 class Work(ABC):
-    """All that a worker needs to predict one fold. It travels to other processes.
+    """Everything that a worker needs to predict one fold; sent to other processes.
 
     Attributes:
         tested, trained: the subjects, each once.

@@ -1,4 +1,4 @@
-"""Data sets as researchers have them: tables and folders in, records out."""
+"""Data sets: from tables and folders to records."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ TABLES: tuple[str, ...] = tuple(_TABLES)
 def read_table(dataset: str, path: StrPath) -> tuple[Annotation, ...]:
     """The annotations of a data set's table, one of `TABLES`, without its videos.
 
-    Frames are 0-based and closed whatever the table counts from; see each module's `read_table`
-    for how. `read_table_report` also says what was corrected and refused.
+    Frames are 0-based and intervals closed, whatever number the table starts from; see each
+    module's `read_table`. `read_table_report` also says what was corrected and refused.
 
     Raises:
-        UsageError: unknown data set; the file is missing or is no workbook or CSV; a sheet or a
-            column is missing, or a cell holds something else. The message says where.
+        UsageError: unknown data set; the file is missing or not a workbook or CSV; a sheet or
+            column is missing, or a cell is invalid. The message says where.
     """
     return read_table_report(dataset, path).annotations
 
@@ -69,8 +69,8 @@ def load(name: str | type[DataSet], root: StrPath, **options: Any) -> DataSet:
     """The data set called `name` (of the registry's kind "dataset") below `root`.
 
     Args:
-        root: the folder that its owners' files were unpacked into.
-        options: of its `from_root`: usually `table`, the path of the table to use.
+        root: the folder with the unpacked files of the data set.
+        options: arguments of its `from_root`, usually `table`, the path of the table to use.
 
     Raises:
         UsageError: unknown data set or option; or as its `from_root`.

@@ -1,4 +1,4 @@
-"""The interval tables that AUW-GCN trains from, and its names of subjects and videos."""
+"""AUW-GCN's interval tables for training, and its names of subjects and videos."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def read_table(path: StrPath) -> TableReport:
     """A table of subject, video_name, start_frame, apex_frame, end_frame, type_idx (1 macro, 2
     micro) and, if there is one, au.
 
-    Names stay as they are (``casme_015``, ``casme_015_0401``). CAS(ME)^2's frames are its images'
-    numbers, so that 1 is subtracted. SAMM-LV's are 0-based and at 25 frames a second: they equal
-    floor((x - 1) / 8) of the workbook's x but for 12 cells. SMIC's are taken as 0-based: they come
-    from that same step, and their apex is the middle of the interval in every row.
+    Names are unchanged (``casme_015``, ``casme_015_0401``). CAS(ME)^2's frames are image numbers,
+    so 1 is subtracted. SAMM-LV's are 0-based at 25 frames per second: except in 12 cells they equal
+    floor((x - 1) / 8) of the workbook's x. SMIC's are taken as 0-based: they come from the same
+    step, and their apex is always the middle of the interval.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     table = read(path, COLUMNS, optional=("au",))
     log = Log()
@@ -50,7 +50,7 @@ def read_table(path: StrPath) -> TableReport:
 def renamed(
     report: TableReport, dataset: str, names: Callable[[str, str], tuple[str, str] | None]
 ) -> TableReport:
-    """The report with subjects and videos as `dataset` names them.
+    """The report with the names of subjects and videos in `dataset`.
 
     Raises:
         UsageError: a video is not of this data set.

@@ -1,4 +1,4 @@
-"""AUW-GCN's released features: whole videos again out of their segments, with the truth."""
+"""AUW-GCN's released features: whole videos reassembled from segments, with the truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aumer.types import KINDS, Annotation, Features, VideoRecord, runs
 
 NAME = "auwgcn-features"
 ROIS = DEFAULT_ROIS.names
-#: Rows of a segment, and of context on either side of it.
+#: Rows of a segment, and of its context on either side.
 SEGMENT, CONTEXT = 256, 7
 ROWS = SEGMENT + 2 * CONTEXT
 #: Frames per second by the beginning of a video's name: CAS(ME)^2's own; SAMM-LV's as published.
@@ -36,10 +36,10 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Values:
-    """What the values of x or y look like once the published norm is undone.
+    """Statistics of x or y after undoing the published normalization.
 
-    Their unit is unresolved: the published extraction gives px / 20 within +-.5, which the
-    published deviation does not fit.
+    The unit is unknown: the published extraction gives px / 20 within +-.5, which is inconsistent
+    with the published standard deviation.
     """
 
     axis: str
@@ -60,7 +60,7 @@ class AuwgcnFeatures(JoinedDataSet):
     """Features and truth of each video. See `aumer.data.dataset.DataSet`.
 
     A record's path is the folder of its subject's segments; `features` reads them. The report's
-    notes say what the values look like.
+    notes contain statistics of the values.
     """
 
     name: ClassVar[str] = NAME
@@ -76,10 +76,10 @@ class AuwgcnFeatures(JoinedDataSet):
         """Find the segments and read their truth.
 
         Args:
-            rate: frames per second, where the names of the videos do not tell (`RATES`).
+            rate: frame rate, if it does not follow from the names of the videos (`RATES`).
 
         Raises:
-            UsageError: `root` holds no segments, a file is not one, or a rate is not known.
+            UsageError: `root` contains no segments, a file is not a segment, or a rate is unknown.
         """
         root = checked_root(root)
         videos, faults, values = [], [], []
@@ -104,10 +104,10 @@ class AuwgcnFeatures(JoinedDataSet):
         return _segments(self.root)
 
     def features(self, record: VideoRecord, *, normed: bool = False) -> Features:
-        """The motion of a whole video, (T, 12, 2); rows that are in no segment are not valid.
+        """The motion of a whole video, (T, 12, 2); rows in no segment are invalid.
 
         Args:
-            normed: leave the published norm on.
+            normed: keep the published normalization.
 
         Raises:
             UsageError: the record is not of this data set.
@@ -153,7 +153,7 @@ def _rate(key: Key) -> float:
 
 
 def _segments(root: Path) -> Mapping[Key, Mapping[int, Path]]:
-    """Segments by video and first row. Those of test are all; train lacks some."""
+    """Segments by video and first row. The test folder is complete; train lacks some."""
     found: dict[Key, dict[int, Path]] = defaultdict(dict)
     for share in ("train", "test"):
         for path in sorted(root.glob(f"**/{share}/*/*.npz")):
@@ -174,7 +174,7 @@ class _Whole:
 
 
 def _stitched(paths: Mapping[int, Path]) -> _Whole:
-    """Values (T, 12, 2), labels (T, 8) and which rows are in a segment."""
+    """Values (T, 12, 2), labels (T, 8) and a mask of the rows in segments."""
     length = max(paths) + SEGMENT
     values = np.zeros((length, len(ROIS), 2))
     labels = np.zeros((length, 8), np.bool_)
@@ -184,7 +184,7 @@ def _stitched(paths: Mapping[int, Path]) -> _Whole:
         feature, label = _read(path)
         rows = slice(first, first + SEGMENT)
         values[rows], labels[rows], seen[rows] = feature[own], label[own] > 0, True
-    # The last segment is filled up with zeros, which were normed like all.
+    # The last segment is padded with zeros, which were normalized, too.
     filled = np.isclose(values, -PUBLISHED_MEAN / PUBLISHED_DEVIATION, atol=1e-6)
     filled = filled.all(axis=(1, 2)) & ~labels.any(axis=1)
     end = length - int(np.argmin(filled[::-1])) if not filled.all() else 0
@@ -201,12 +201,12 @@ def _read(path: Path) -> tuple[Array, Array]:
     ):
         if found.shape != shape:
             raise UsageError(f"{path}: {name} must be {shape}, found {found.shape}")
-    with foreign(path, "a segment of features"):  # texts are no numbers
+    with foreign(path, "a segment of features"):  # text cells are errors
         return feature.astype(np.float64), label.astype(np.float64)
 
 
 def _truth(key: Key, labels: npt.NDArray[np.bool_]) -> tuple[list[Annotation], list[Fault]]:
-    """Expressions of the tracks start, apex, end and action of each kind."""
+    """Expressions from the tracks start, apex, end and action of each kind."""
     found, faults = [], []
     for kind, first in zip(KINDS, (0, 4), strict=True):
         starts, apexes, ends = (np.flatnonzero(labels[:, first + k]).tolist() for k in range(3))
@@ -225,7 +225,7 @@ def _truth(key: Key, labels: npt.NDArray[np.bool_]) -> tuple[list[Annotation], l
 
 
 def _pairs(starts: Sequence[int], ends: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Each start with the first end at or after it that no earlier start has."""
+    """Pairs of each start with the first unused end at or after it."""
     left = list(ends)
     for start in starts:
         end = next((end for end in left if end >= start), None)

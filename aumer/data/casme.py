@@ -24,7 +24,7 @@ CODING = Coding(
     NAME,
     _names,
     onset="OnsetF",
-    # The apex may last from ApexF1 to ApexF2; its first frame is taken.
+    # The apex may extend from ApexF1 to ApexF2; the first frame is used.
     apex="ApexF1",
     offset="OffsetF",
     aus="AU",
@@ -38,11 +38,11 @@ def read_table(path: StrPath) -> TableReport:
     video ``EP01_12``.
 
     Its columns are Subject, Filename, OnsetF, ApexF1, ApexF2, OffsetF, AU and Emotion; frames are
-    the images' numbers less 1. It gives no frame rate: both cameras, of the sections A and B, are
-    taken as 60 fps.
+    image numbers minus 1. It has no frame rate; 60 fps is assumed for the cameras of both sections,
+    A and B.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 
@@ -50,8 +50,8 @@ def read_table(path: StrPath) -> TableReport:
 class Casme(NumberedImages):
     """The clips. See `aumer.data.dataset.DataSet`.
 
-    In some releases the images of a clip carry the numbers of its recording, which the workbook
-    uses; where they do not, and are as many as the row has frames from onset to offset, they are
+    In some releases the images of a clip have the numbers of its recording, which the workbook
+    uses; otherwise, if their number equals that of the row's frames from onset to offset, they are
     these frames.
     """
 
@@ -61,7 +61,7 @@ class Casme(NumberedImages):
         "workbook uses; and the workbook with columns Subject, Filename, OnsetF, ApexF1, OffsetF, "
         "AU, Emotion, saved as .xlsx or CSV"
     )
-    # 195 in the paper; the workbook of 2019 has 193 rows.
+    # The paper has 195, the workbook of 2019 has 193 rows.
     expected: ClassVar[Mapping[str, int]] = {}
 
     fps = FPS

@@ -35,17 +35,17 @@ CODING = Coding(
 def read_table(path: StrPath) -> TableReport:
     """The owners' workbook, of 2014 or of 2019: subject ``sub01``, video ``EP02_01f``.
 
-    Frames are the images' numbers less 1; the clips are cut out of longer recordings, and the first
-    image of a cropped clip has the onset's number, not 1.
+    Frames are image numbers minus 1; the clips are parts of longer recordings, and the first image
+    of a cropped clip has the number of the onset, not 1.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 
 
 def clip_key(parts: tuple[str, ...]) -> Key | None:
-    """Of a path that ends with ``sub01/EP02_01f``, as CASME and CASME II name clips."""
+    """Subject and clip of a path that ends with ``sub01/EP02_01f``, as in CASME and CASME II."""
     if len(parts) < 2:
         return None
     subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+\w*", parts[-1])

@@ -30,10 +30,10 @@ VIDEO_CASE = Rule("video-name", "videos are a to m; one cell has a capital lette
 def read_table(path: StrPath) -> TableReport:
     """The owners' workbook of part A, or the table for spotting (CSV): ``spNO.1``, video ``a``.
 
-    Frames are the images' numbers less 1.
+    Frames are image numbers minus 1.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     spotting = Path(path).suffix.lower() == ".csv"
     table = read(
@@ -89,7 +89,7 @@ def _spotting_row(row: Row, log: Log) -> Annotation:
 
 
 def of_part(letter: str, parts: tuple[str, ...]) -> bool:
-    """Whether a path is of a part of CAS(ME)^3: folders of another part are called so."""
+    """Whether a path belongs to a part of CAS(ME)^3, by the names of its folders."""
     named = [re.match(r"part[ _-]?([abc])(?![a-z])", part, re.IGNORECASE) for part in parts]
     letters = {found[1].lower() for found in named if found}
     return not letters or letter in letters
@@ -116,7 +116,7 @@ class Casme3(NumberedImages):
         "spNO.1/a/color/1.jpg, and the workbook of part A or the table for spotting; below "
         "spNO.1/a any folder of images will do, and the one with color in its path is taken"
     )
-    # Published counts differ: 94 to 100 subjects, 860 micro in the workbook, 277 in the table.
+    # Published counts differ: 94 to 100 subjects; 860 micro in the workbook, 277 in the table.
     expected: ClassVar[Mapping[str, int]] = {}
 
     fps = FPS

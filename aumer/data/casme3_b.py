@@ -20,10 +20,10 @@ def _key(parts: tuple[str, ...]) -> Key | None:
 
 
 class Casme3B(JoinedDataSet):
-    """Part B, which is laid out as part A is. See `aumer.data.dataset.DataSet`.
+    """Part B, in the layout of part A.
 
-    Nobody labeled it: a video without annotations here is no video without expressions, and a score
-    on it means nothing.
+    See `aumer.data.dataset.DataSet`. It is not annotated: that a video has no annotations does not
+    mean that it has no expressions, so scores on it are meaningless.
     """
 
     name: ClassVar[str] = NAME
@@ -43,10 +43,10 @@ class Casme3B(JoinedDataSet):
         """Find the videos.
 
         Args:
-            images: part of the path of the frames to use where a video is there twice ("depth").
+            images: part of the path of the frames to use if a video exists twice ("depth").
 
         Raises:
-            UsageError: `root` is no folder, or holds no video of part B.
+            UsageError: `root` is not a folder, or contains no video of part B.
         """
         found, faults = locate_videos(cls, root, _key, prefer=[images])
         if not found:

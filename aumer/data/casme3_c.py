@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 NAME = "casme3-c"
-#: The only video of a subject, as the folders call it.
+#: Name of a subject's only video in the folders.
 VIDEO = "a"
 
 COMMAS = Rule(
@@ -69,10 +69,10 @@ def read_table(path: StrPath, *, clips: bool = False) -> TableReport:
     its file's name is taken as one of macro-expressions, if no column says the kind.
 
     Args:
-        clips: of clips cut out of the videos, one for each expression: video ``1`` by the count.
+        clips: for clips cut out of the videos, one for each expression: video ``1`` by count.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     macro = re.search(r"(?<![a-z])mae|macro", Path(path).stem, re.IGNORECASE)
     names = _clip_names if clips else _names
@@ -92,8 +92,8 @@ def _key(parts: tuple[str, ...]) -> Key | None:
 class Casme3C(NumberedImages):
     """Part C. See `aumer.data.dataset.DataSet`.
 
-    Tables of both kinds below the root are joined. Where there are clips alone, folders called by
-    the table's count instead of ``a``, each is a video.
+    Tables of both kinds below the root are joined. If there are only clips (folders named by the
+    table's count instead of ``a``), each is a video.
     """
 
     name: ClassVar[str] = NAME

@@ -29,8 +29,8 @@ _KINDS: dict[str, Kind] = {"macro": "macro", "micro": "micro"}
 def read_table(path: StrPath) -> TableReport:
     """The owners' workbook of three sheets, or AUW-GCN's CSV of the same rows.
 
-    Subjects are named as the folders are (``s15``), videos by the number before the name
-    (``15_0101`` of ``15_0101disgustingteeth``). Frames are the images' numbers less 1.
+    Subjects are named like the folders (``s15``), videos by the number before the name (``15_0101``
+    of ``15_0101disgustingteeth``). Frames are image numbers minus 1.
 
     Raises:
         UsageError: a sheet, a column or a name's rule is missing, or a cell holds something else.
@@ -46,7 +46,7 @@ def read_table(path: StrPath) -> TableReport:
     }
     table = read_sheet(path, CODES, _COLUMNS)
     log = Log()
-    # Below the last row stand a sum and a mean, in columns that are not read.
+    # Sum and mean below the last row are in columns that are not read.
     found = tuple(
         annotation(
             row,
@@ -64,7 +64,7 @@ def read_table(path: StrPath) -> TableReport:
 
 
 def _clip(row: Row) -> str:
-    """``anger1`` of ``anger1_2``: the number after it counts the expressions of the video."""
+    """``anger1`` of ``anger1_2``: the suffix numbers the expressions of the video."""
     return row.text("clip").rpartition("_")[0] or row.text("clip")
 
 
@@ -94,11 +94,11 @@ class CasmeSq(NumberedImages):
         "rawpic/s15/15_0101disgustingteeth/img_1.jpg or longVideoFaceCropped/..., and the workbook "
         "of three sheets, CAS(ME)^2code_final.xlsx; folders are found by name, wherever they lie"
     )
-    # 97 or 98 videos by the owners' papers; 95 have an expression.
+    # 97 or 98 videos in the owners' papers; 95 have an expression.
     expected: ClassVar[Mapping[str, int]] = {"subjects": 22, "macro": 300, "micro": 57}
 
     fps = FPS
-    images = "rawpic"  # the crops of s21, s27, s31 and s37 cut the forehead
+    images = "rawpic"  # crops of s21, s27, s31 and s37 cut the forehead
 
     read = staticmethod(read_table)
     key = staticmethod(_key)

@@ -1,4 +1,4 @@
-"""The linter of data sets: what is wrong with one, and under which policy it may be used."""
+"""Checks of data sets for faults, and policies for using data with faults."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from aumer.errors import AumerError, UsageError, did_you_mean
 from aumer.evaluation.rows import MissingOffset
 from aumer.types import KINDS, Annotation, VideoRecord
 
-#: What may be done about a fault that is used as it stands.
+#: Policies for faults that can be used unchanged.
 ACCEPT = ("accept",)
-#: What may be done about an offset that nobody gave; the evaluation's words.
+#: Policies for missing offsets, with the names of the evaluation.
 FILL = tuple(policy for policy in get_args(MissingOffset) if policy != "refuse")
-#: What may be done about a row whose frames are not those of its video.
+#: Policies for rows whose frames are not in their video.
 MISMATCH = (*ACCEPT, *(policy for policy in MISMATCHES if policy != "refuse"))
 
 
 @dataclass(frozen=True)
 class FaultKind:
-    """A kind of fault, and the policies that may be named for it.
+    """A kind of fault with its allowed policies.
 
     Attributes:
-        advice: whether it is only worth a look, and needs no policy.
+        advice: whether it is only advice, which needs no policy.
     """
 
     meaning: str
@@ -46,13 +46,13 @@ FAULTS: Mapping[str, FaultKind] = {
     "apex-outside": FaultKind("the apex lies outside onset to offset"),
     "duplicate": FaultKind("two rows say the same"),
     "long-micro": FaultKind("a micro-expression of more than a second; half of one defines it"),
-    # A micro-expression comes while another is held; simulated and spotted ones overlap too.
+    # Micro-expressions may occur while another expression is held.
     "overlap": FaultKind("two expressions of one video share frames, ends included", advice=True),
     "au-disagreement": FaultKind("two tables give one expression other action units"),
     "missing-video": FaultKind("rows without a folder or file"),
     "unannotated-clip": FaultKind("a clip without a row"),
     "unannotated-video": FaultKind("a video that no row names"),
-    # Crops, other cameras and what was made of the videos lie below a root, too.
+    # A root may also contain crops, other cameras and derived files.
     "unknown-video": FaultKind(
         "a folder or file that is called as no video of the data set", advice=True
     ),
@@ -71,9 +71,9 @@ FAULTS: Mapping[str, FaultKind] = {
     "count": FaultKind("the release has another number of them"),
 }
 
-#: Coders' micro-expressions exceed the definition's half second; beyond twice that it is an error.
+#: Coded micro-expressions may exceed half a second; more than twice that is an error.
 LONGEST_MICRO_S = 1.0
-#: A file's frame rate may differ from the nominal one by this share: 29.97 passes for 30.
+#: Tolerance of a file's frame rate, as a share: 29.97 is accepted for 30.
 _RATE_TOLERANCE = 0.01
 
 Progress = Callable[[int, int], None]
@@ -81,12 +81,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Check:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes:
         counts: subjects, videos with frames or a file, and expressions of each kind.
-        expected: those of the owners' release, as far as they are certain.
-        policies: policy by kind of fault, as the user named them.
+        expected: those of the owners' release, if certain.
+        policies: the user's policies by kind of fault.
     """
 
     dataset: str
@@ -100,23 +100,23 @@ class Check:
 
     @property
     def open(self) -> tuple[Fault, ...]:
-        """Faults that no policy deals with, advice left out."""
+        """Faults without a policy, except advice."""
         return tuple(
             f for f in self.faults if f.code not in self.policies and not FAULTS[f.code].advice
         )
 
     @property
     def advice(self) -> tuple[Fault, ...]:
-        """What is only worth a look."""
+        """The advice."""
         return tuple(f for f in self.faults if FAULTS[f.code].advice)
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
-        """What was decided in code while the table was read."""
+        """Corrections made while the table was read."""
         return tuple(c for t in self.tables[:1] for c in t.corrections if c.rule.final)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: everything, one entry for each fault and each correction."""
+        """Everything as values for JSON, one entry for each fault and correction."""
         return {
             "dataset": self.dataset,
             "root": self.root,
@@ -166,12 +166,12 @@ def check(
     policies: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Check:
-    """Look for every kind of fault of `FAULTS` in a data set.
+    """Check a data set for all kinds of `FAULTS`.
 
     Video files are decoded once, to count their frames; images are not opened.
 
     Args:
-        root: where it lies, for the report.
+        root: its folder, for the report.
         policies: policy by kind of fault; see `check_policies`.
         progress: called as ``progress(videos done, videos)``.
 
@@ -180,7 +180,7 @@ def check(
     """
     policies = check_policies(policies or {})
     records, report = data.records(), data.report
-    # Frames are judged in the table's own numbers, where there is a table.
+    # Frames are reported in the table's numbers, if there is a table.
     annotations = (
         report.tables[0].annotations
         if report.tables
@@ -214,10 +214,10 @@ def check(
 
 
 def check_policies(policies: Mapping[str, str]) -> Mapping[str, str]:
-    """The policies, if all are ones that their faults allow.
+    """The policies, checked.
 
     Raises:
-        UsageError: an unknown fault, or a policy it does not allow.
+        UsageError: unknown fault, or a policy that it does not allow.
     """
     for code, policy in policies.items():
         if code not in FAULTS:
@@ -244,8 +244,8 @@ def _counts(records: Sequence[VideoRecord], annotations: Sequence[Annotation]) -
 
 
 def _cells(table: TableReport) -> Iterator[Fault]:
-    """What the reader of a table noted and left to a policy."""
-    if table.parts:  # their rows have the same numbers
+    """Faults from reading the table that are left to a policy."""
+    if table.parts:  # their row numbers overlap
         for part in table.parts:
             for fault in _cells(part):
                 yield replace(fault, message=f"{part.path.name}: {fault.message}")
@@ -283,7 +283,7 @@ def _span(a: Annotation) -> str:
 
 
 def _disagreements(tables: Sequence[TableReport]) -> Iterator[Fault]:
-    """Expressions whose AUs another table of the set gives otherwise."""
+    """Expressions whose AUs differ in another table of the set."""
 
     def by_onset(table: TableReport) -> dict[tuple[str, str, str, int], list[Annotation]]:
         found: dict[tuple[str, str, str, int], list[Annotation]] = {}
@@ -294,7 +294,7 @@ def _disagreements(tables: Sequence[TableReport]) -> Iterator[Fault]:
     for other in tables[1:]:
         theirs = by_onset(other)
         for key, own in by_onset(tables[0]).items():
-            # Two that begin together stand in one order in both.
+            # Expressions with equal onsets have the same order in both.
             for a, b in zip(own, theirs.get(key, ()), strict=False):
                 if a.aus and b.aus and _units(a.aus) != _units(b.aus):
                     message = (
@@ -343,14 +343,14 @@ def _videos(
 
 
 def rate_problem(record: VideoRecord, rate: float | None) -> str:
-    """What to say of a file whose own rate is not that of its data set; nothing if it is."""
+    """A message if a file's frame rate differs from that of its data set; else empty."""
     if rate is None or abs(rate / record.fps - 1) < _RATE_TOLERANCE:
         return ""
     return f"{record.path} has {rate:g} frames a second, not {record.fps:g}"
 
 
 def _decoded(record: VideoRecord) -> tuple[float | None, int]:
-    """A file's frame rate, and how many frames decode."""
+    """A file's frame rate and number of decodable frames."""
     from aumer.data.own import frame_times
     from aumer.video import open_video
 

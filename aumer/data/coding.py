@@ -1,7 +1,7 @@
-"""How a data set's owners write their tables, said once: what becomes of a row is the same for all.
+"""Declarative description of data sets' tables, with one common reader.
 
-A data set with one expression in a row and named columns is a `Coding`; its module says which
-columns, and how subject and video are named.
+A table with one expression per row and named columns is described by a `Coding`; the data set's
+module defines columns and the names of subjects and videos.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from aumer.tables.cells import Column, Row, names_of, read
 from aumer.tables.lines import COLUMNS
 from aumer.types import Annotation, Kind
 
-#: Texts that stand for an apex or an offset nobody gave, in a table whose owners' habits are not
-#: known: nothing, and what the other tables have.
+#: Texts for missing apexes and offsets in tables whose conventions are unknown: the empty text and
+#: those of the other tables.
 NOTHING = ("", "/", "\\", "-", "?", "nan", "NaN")
-#: How a cell that says the kind begins.
+#: Beginnings of cells for the kind.
 KINDS: dict[str, Kind] = {"macro": "macro", "micro": "micro", "mae": "macro", "me": "micro"}
 
 SUBJECT_NAME = Rule(
@@ -32,12 +32,12 @@ _NO_ONSET = "no onset: nothing is annotated"
 
 @dataclass(frozen=True)
 class Fix:
-    """A cell of the owners' table that is wrong, and what it should say.
+    """The correction of a wrong cell in the owners' table.
 
     Attributes:
-        video: as the table names it; `column` that of the cell.
-        found: what the cell must say to be corrected: another edition may have it right.
-        rule: with the source of the correction and its reason.
+        video: name in the table; `column` is the column of the cell.
+        found: the wrong value; other editions may be right.
+        rule: rule with source and reason of the correction.
     """
 
     video: str
@@ -49,24 +49,24 @@ class Fix:
 
 @dataclass(frozen=True)
 class Coding:
-    """A table with one expression in a row.
+    """Description of a table with one expression per row.
 
     Attributes:
-        dataset: whose it is.
-        names: subject and video of a row, as aumer calls them.
-        subject, video, onset, apex, offset, aus, emotion: columns; `None` for one that the set does
-            not have. Of one with several names a row knows it by the first.
-        sheet: of a workbook, where it has a sheet of this name.
-        kind: of the expressions, where no column says it.
-        first: what the table calls a video's first frame.
-        missing: texts that stand for an apex or an offset nobody gave.
-        rate: column of a video's frames per second.
-        fixes: wrong cells.
-        cleaned: makes action units of what the cell says, and why.
-        subject_in: the subject that a video's name begins with, to be compared with the row's.
-        lenient: the owners' layout is not public, or differs between releases: apex, offset, action
-            units, emotion and columns for them may be missing, a row without an onset is refused,
-            and a column called as `aumer.tables.lines.COLUMNS` has it says the kind.
+        dataset: name of the data set.
+        names: function that returns aumer's names of a row's subject and video.
+        subject, video, onset, apex, offset, aus, emotion: columns; `None` if the set does not have
+            it. With several names, rows use the first.
+        sheet: name of the sheet in a workbook, if it exists.
+        kind: kind of all expressions, if there is no column for it.
+        first: number of a video's first frame in the table.
+        missing: texts for missing apexes and offsets.
+        rate: column of a video's frame rate.
+        fixes: corrections of wrong cells.
+        cleaned: cleans the cell of action units; returns text and reason.
+        subject_in: pattern of the subject in a video's name, to compare it with the row's.
+        lenient: for layouts that are not public or differ between releases: columns and values of
+            apex, offset, action units and emotion may be missing, a row without an onset is
+            refused, and the kind is read from a column with a name in `aumer.tables.lines.COLUMNS`.
     """
 
     dataset: str
@@ -92,7 +92,7 @@ class Coding:
         """The table at a path.
 
         Raises:
-            UsageError: a column is missing or a cell holds something else; the message says where.
+            UsageError: a column is missing or a cell is invalid; the message says where.
         """
         given = [c for c in (self.apex, self.aus, self.emotion) if c is not None]
         needed = [self.subject, self.video, self.onset, *([] if self.lenient else given)]
@@ -146,7 +146,7 @@ class Coding:
 
     def _apex(self, row: Row) -> str | None:
         name = None if self.apex is None else _name(self.apex)
-        return name if name in row.cells else None  # a set may have a table without
+        return name if name in row.cells else None  # optional column
 
     def _aus(self, row: Row, log: Log) -> str:
         if self.aus is None:
@@ -171,11 +171,11 @@ def _name(column: Column) -> str:
 
 
 def subject_text(row: Row, column: str, pattern: str) -> str:
-    """A subject that the table gives by its number, or by its name already: ``sub01`` of 1 and of
-    ``sub01``, by the pattern ``sub{:02d}``.
+    """The name of a subject given by number or name: ``sub01`` for 1 and for ``sub01``, with the
+    pattern ``sub{:02d}``.
 
     Raises:
-        UsageError: the cell has no whole number in it.
+        UsageError: the cell contains no integer.
     """
     text = row.text(column)
     digits = "".join(c for c in text if c.isdigit())

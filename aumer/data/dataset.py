@@ -1,4 +1,4 @@
-"""The seam of data sets, and what joins the tables of most with their folders."""
+"""The interface of data sets, and the code that joins tables with folders."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class DataSet(ABC):
-    """What `aumer.data.load` returns.
+    """Base class of data sets, as `aumer.data.load` returns them.
 
     A data set of your own derives from this class, defines `name`, `layout`, `report`, `from_root`
     and `records`, and is registered as a class (``@aumer.register("dataset", "mine")``);
-    `aumer.testing.DataSetSuite` checks that it keeps this contract.
+    `aumer.testing.DataSetSuite` checks this contract.
 
     Attributes:
-        name: as it is loaded by.
-        layout: what its root must look like, for people.
-        expected: how many ``subjects``, ``videos``, ``micro`` and ``macro`` the owners' release
-            has; what is not certain is left out.
-        comes_as: "features" for one whose owners measured the motion, which `features` gives.
+        name: name for `load`.
+        layout: description of the expected files, for people.
+        expected: numbers of ``subjects``, ``videos``, ``micro`` and ``macro`` in the owners'
+            release; uncertain ones are left out.
+        comes_as: "features" if the owners provide measured motion, which `features` returns.
         report: tables and faults.
 
     Example:
@@ -60,10 +60,10 @@ class DataSet(ABC):
     @classmethod
     @abstractmethod
     def from_root(cls, root: StrPath, *args: Any, **options: Any) -> Self:
-        """The data set below a folder; a subclass names the options that it has.
+        """Open the data set below a folder; a subclass declares its options.
 
         Raises:
-            UsageError: it is not there, or cannot be read.
+            UsageError: it is missing or cannot be read.
         """
 
     @abstractmethod
@@ -73,10 +73,10 @@ class DataSet(ABC):
     # -- optional ----------------------------------------------------------------------------------
 
     def features(self, record: VideoRecord) -> Features:
-        """The motion of a whole video, as its owners measured it.
+        """The motion of a whole video, as provided by the owners.
 
         Raises:
-            UsageError: it comes as videos, or the record is not of this data set.
+            UsageError: the data set has videos instead, or the record is not of this data set.
         """
         raise UsageError(
             f"{self.name} has videos and no features of {record.subject}/{record.name}: measure "
@@ -86,10 +86,10 @@ class DataSet(ABC):
 
 
 def taken_in(found: Any) -> DataSet:
-    """What a data set's `from_root` gave, with all that `DataSet` has.
+    """The result of a data set's `from_root`, as a `DataSet`.
 
     Raises:
-        UsageError: it has no records, or no report.
+        UsageError: it has no records or no report.
     """
     if isinstance(found, DataSet):
         return found
@@ -105,7 +105,7 @@ def taken_in(found: Any) -> DataSet:
 
 
 class _Given(DataSet):
-    """An object that has what a `DataSet` has without deriving from it."""
+    """Adapter of an object with members of `DataSet` that does not derive from it."""
 
     def __init__(self, part: Any, offers: frozenset[str]) -> None:
         self._part = part
@@ -131,10 +131,10 @@ class _Given(DataSet):
 
 @dataclass(frozen=True)
 class JoinedDataSet(DataSet):
-    """A data set that is all read when it is made; base of those that ship.
+    """A data set that is read completely when it is made; base of the shipped ones.
 
     Attributes:
-        root: the folder it was read from.
+        root: its folder.
     """
 
     root: Path
@@ -148,15 +148,15 @@ class JoinedDataSet(DataSet):
 
 @dataclass(frozen=True)
 class NumberedImages(JoinedDataSet):
-    """One whose images carry the numbers of its table.
+    """A data set whose image numbers are those of its table.
 
     Attributes:
         fps: frames per second of all its videos.
-        images: part of the path of the frames to use, by default, where a video is there twice.
-        by_name: whether folders are called as the table calls its videos (`by_table_names`), so
-            that `key` is not asked.
-        clips: whether each video is one expression, so that one without a row is a fault.
-        parts: whether its tables are parts of one, not editions of it.
+        images: default part of the path of the frames to use if a video exists twice.
+        by_name: whether folders are named like the table's videos (`by_table_names`); then `key` is
+            not used.
+        clips: whether each video is one expression; then a video without a row is a fault.
+        parts: whether several tables are parts of one table, not editions.
     """
 
     fps: ClassVar[float]
@@ -168,15 +168,15 @@ class NumberedImages(JoinedDataSet):
     @staticmethod
     @abstractmethod
     def read(path: StrPath) -> TableReport:
-        """Its table.
+        """Read its table.
 
         Raises:
-            UsageError: it is another, or cannot be read.
+            UsageError: it is another table, or cannot be read.
         """
 
     @staticmethod
     def key(parts: tuple[str, ...]) -> Key | None:
-        """Subject and name of the video whose frames lie at this path below the root."""
+        """Subject and name of the video with frames at this path below the root."""
         raise NotImplementedError("a data set whose folders are not found `by_name` has a key")
 
     @staticmethod
@@ -191,13 +191,13 @@ class NumberedImages(JoinedDataSet):
         """Join the table and the folders of images.
 
         Args:
-            table: the owners' workbook, or another that the data set is annotated by; looked for
-                below the root if not given.
-            images: part of the path of the frames to use where a video is there twice.
+            table: the owners' workbook, or another table with annotations; by default searched
+                below the root.
+            images: part of the path of the frames to use if a video exists twice.
 
         Raises:
-            UsageError: `root` is no folder, no table can be read, or there are folders of images or
-                video files, none of which is called as those of the data set are.
+            UsageError: `root` is not a folder, no table can be read, or no folder of images or
+                video file has a name of this data set.
         """
         return cls._join(root, cls.read, table, cls.images if images is None else images)
 
@@ -221,18 +221,18 @@ class NumberedImages(JoinedDataSet):
 
 T = TypeVar("T")
 Read = Callable[[Path], TableReport]
-#: An annotation with the frames of this video, and nothing; or what of it is in the video, `None`
-#: if nothing is, and why it is not all of it.
+#: Function that returns the annotation in frames of the video and an empty text; or the part of it
+#: in the video (`None` if there is none) and the reason.
 Locate = Callable[[Annotation, Media], tuple[Annotation | None, str]]
 
 
 def locate_videos(
     kind: type[DataSet], root: StrPath, key: KeyOf, *, prefer: Sequence[str] = ()
 ) -> tuple[Mapping[Key, Media], list[Fault]]:
-    """The place of each video below a root; see `aumer.data.folders.places`.
+    """The path of each video below a root; see `aumer.data.folders.places`.
 
     Raises:
-        UsageError: there is something, and none of it is called as the videos of the data set are.
+        UsageError: there are files, but none is named like the videos of the data set.
     """
     media = scan(root)
     found, faults = places(media, key, prefer=prefer)
@@ -251,9 +251,9 @@ def locate_videos(
 
 
 def by_table_names(names: Iterable[Key]) -> KeyOf:
-    """Finds videos in folders and files that are called as a table calls subject and video,
-    whatever their case: ``SUBJECT/VIDEO`` with other folders above, between or below,
-    ``SUBJECT_VIDEO``, or ``VIDEO`` alone where no other subject has a video of that name.
+    """A function that recognizes folders and files named like subject and video in a table,
+    ignoring case: ``SUBJECT/VIDEO`` with other folders above, between or below, ``SUBJECT_VIDEO``,
+    or ``VIDEO`` alone if no other subject has a video of that name.
     """
     by_name: dict[str, set[Key]] = defaultdict(set)
     for key in names:
@@ -276,11 +276,11 @@ def by_table_names(names: Iterable[Key]) -> KeyOf:
 
 
 def spelled_as_in_table(key: KeyOf, names: Iterable[Key]) -> KeyOf:
-    """Finds what `key` finds, called as the table calls it; and folders and files that differ from
-    a table's video in case and in zeros before numbers alone (``ep2_1f`` of ``EP02_01f``).
+    """Like `key`, with names as in the table; also accepts folders and files that differ only in
+    case and leading zeros of numbers (``ep2_1f`` for ``EP02_01f``).
 
-    Where several videos may be meant, the folders above must name the subject. A name of one or two
-    letters tells nothing by itself.
+    If this is ambiguous, a parent folder must name the subject. A name of one or two letters alone
+    is not sufficient.
     """
     exact = set(names)
     by_name: dict[str, set[Key]] = defaultdict(set)
@@ -307,7 +307,7 @@ def _loose(name: str) -> str:
 
 
 def unannotated_clips(rows: Iterable[Annotation], found: Mapping[Key, Media]) -> list[Fault]:
-    """A fault for each clip that no row is of."""
+    """A fault for each clip without a row."""
     known = {(a.subject, a.video) for a in rows}
     return [
         Fault("unannotated-clip", f"{media.path}: no row is of it", *key)
@@ -317,7 +317,7 @@ def unannotated_clips(rows: Iterable[Annotation], found: Mapping[Key, Media]) ->
 
 
 def merge_tables(tables: Sequence[TableReport]) -> TableReport:
-    """Tables that are parts of one, such as one for each kind of expression."""
+    """Merge tables that are parts of one, such as one for each kind of expression."""
     first, *others = tables
     for other in others:
         first = replace(
@@ -338,18 +338,18 @@ def find_tables(
     """The tables of a data set, in or one folder below its root; workbooks first, then by name.
 
     Args:
-        read: reads one of this data set's and refuses any other.
-        table: the only one to read.
+        read: reads a table of this data set and refuses others.
+        table: the table to read.
 
     Raises:
-        UsageError: there is none, and the message says what is wrong with each candidate; or there
-            are several text tables and no workbook.
+        UsageError: there is none (the message explains each candidate), or there are several text
+            tables and no workbook.
     """
     if table is not None:
         return (read(Path(table)),), []
     found, faults = _readable(root, read)
-    # A workbook is the owners' own, and what stands beside it is compared with it; nothing says
-    # which of several text tables is meant.
+    # A workbook is the owners' own, and other tables are compared with it; several text tables
+    # alone are ambiguous.
     if found[0][0].suffix != ".xlsx" and len(found) > 1:
         raise _several(root, [path for path, _ in found])
     return tuple(one for _, one in found), faults
@@ -361,7 +361,7 @@ def find_table(
     """The one table in or one folder below a root; as `find_tables`.
 
     Raises:
-        UsageError: there is none, or there are several.
+        UsageError: there is none or more than one.
     """
     if table is not None:
         return Path(table), []
@@ -380,7 +380,7 @@ def _several(root: StrPath, paths: Iterable[Path]) -> UsageError:
 
 
 def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path, T]], list[Fault]]:
-    """The tables that `read` takes, and a fault for each workbook that it refuses."""
+    """The tables that `read` accepts, and a fault for each refused workbook."""
     root = checked_root(root)
     candidates = [
         path
@@ -409,17 +409,17 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
                 f"{advice}"
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))
-    # Another CSV may be anything; a workbook that cannot be read may be the one that was meant.
+    # Other CSV files may be anything, but an unreadable workbook may be the intended one.
     return found, [
         Fault("unread-table", error) for path, error in refused if path.suffix == ".xlsx"
     ]
 
 
 def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
-    """Where the images carry the numbers that the coders wrote, less 1 in the annotation.
+    """`Locate` for images with the coders' numbers (annotations hold them minus 1).
 
-    Of an onset or offset whose image is missing between others, the images between the two that are
-    there are what is in the video.
+    If the image of an onset or offset is missing, the part in the video is that of the existing
+    images in between.
     """
     if media.numbers is None:
         return annotation, ""
@@ -428,8 +428,8 @@ def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, 
         None if frame is None else media.index(frame + 1)
         for frame in (annotation.apex, annotation.offset)
     )
-    # An apex before the first image has no frame, as one that is missing; that it lies outside is
-    # seen in the table.
+    # An apex before the first image counts as missing; that it lies outside is checked in the
+    # table.
     if apex is not None and (apex < 0 or media.lacks((annotation.apex or 0) + 1)):
         apex = None
     ends = [frame + 1 for frame in (annotation.onset, annotation.offset) if frame is not None]
@@ -449,8 +449,9 @@ def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, 
 
 
 def by_number_or_count(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
-    """As `by_number`; but images that do not have the row's numbers, and are as many as its
-    interval has frames, are that interval, numbered anew."""
+    """As `by_number`; but if the images do not have the row's numbers and their count equals the
+    length of the interval, they are this interval with new numbers.
+    """
     numbers, offset = media.numbers, annotation.offset
     if numbers is not None and offset is not None:
         length = offset - annotation.onset + 1
@@ -465,7 +466,7 @@ def by_number_or_count(annotation: Annotation, media: Media) -> tuple[Annotation
 
 
 def at_other_rate(fps: float, counted: float) -> Locate:
-    """Where a table counts at one rate, and images are numbered at another: the nearest frame."""
+    """`Locate` for tables and images with different frame rates: the nearest frame."""
 
     def locate(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
         onset, apex, offset = (
@@ -479,12 +480,12 @@ def at_other_rate(fps: float, counted: float) -> Locate:
 
 
 def as_counted(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
-    """Where the table counts the frames of the video itself."""
+    """`Locate` for tables that count the frames of the video itself."""
     return annotation, ""
 
 
 class Joined(NamedTuple):
-    """What `join` gives: videos, what is wrong, and the rows that are in none of the videos."""
+    """The result of `join`: videos, faults, and rows whose frames are not in their videos."""
 
     videos: tuple[VideoRecord, ...]
     faults: list[Fault]
@@ -499,12 +500,13 @@ def join(
     fps: float | Mapping[Key, float],
     locate: Locate = by_number,
 ) -> Joined:
-    """Videos with their annotations. Each annotated video is there, with or without a path.
+    """Join videos and annotations. The result contains each annotated video, with or without a
+    path.
 
     Args:
-        found: the place of each video.
-        fps: of all, or of each; a video that is only here is there all the same.
-        locate: turns an annotation's frames into those of the video.
+        found: the path of each video.
+        fps: frame rate of all videos, or by video; also videos that occur only here are included.
+        locate: converts an annotation's frames to those of the video.
     """
     named = () if isinstance(fps, (int, float)) else fps
     by_video: dict[Key, list[Annotation]] = {key: [] for key in (*found, *named)}

@@ -49,28 +49,28 @@ CODING = Coding(
     rate="Fps",
     subject_in=_subject_in,
 )
-#: Of the test sets, whose labels may be withheld.
+#: Coding of the test sets, whose labels may be withheld.
 TEST_CODING = replace(CODING, dataset=TEST, lenient=True)
 
 
 def read_table(path: StrPath) -> TableReport:
-    """The owners' workbook: subject ``sub0003``, video ``sub0003_01``. Frames are 0-based there
-    too: 883 onsets are 0.
+    """The owners' workbook: subject ``sub0003``, video ``sub0003_01``. Its frames are 0-based, too:
+    883 onsets are 0.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 
 
 def read_test_table(path: StrPath) -> TableReport:
-    """A workbook of the test sets, A or B: as that of the training clips.
+    """A workbook of the test sets, A or B: in the layout of the training clips.
 
     The columns Subject, Filename, OnsetFrame and Fps are needed; ApexFrame, OffsetFrame, Emotion
-    and AU may be missing or empty, as where labels are withheld. A row without an onset is refused.
+    and AU may be missing or empty if labels are withheld. A row without an onset is refused.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return TEST_CODING.read(path)
 
@@ -79,7 +79,7 @@ class Dfme(JoinedDataSet):
     """The training clips. See `aumer.data.dataset.DataSet`.
 
     Attributes:
-        parts: whether its tables are parts of one.
+        parts: whether several tables are parts of one table.
     """
 
     name: ClassVar[str] = NAME
@@ -94,7 +94,7 @@ class Dfme(JoinedDataSet):
 
     @classmethod
     def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> Self:
-        """Join the workbook and the clips. A clip without a row has no rate, and is left out.
+        """Join the workbook and the clips. A clip without a row has no frame rate and is left out.
 
         Args:
             table: the workbook; looked for below the root if not given.
@@ -120,9 +120,9 @@ class Dfme(JoinedDataSet):
 
 
 class DfmeTest(Dfme):
-    """The test sets A and B: the clips of every workbook below the root, be it of one or of both.
+    """The test sets A and B: the clips of all workbooks below the root, of one or both sets.
 
-    The sets that were given out for challenges have 474 and 299 clips.
+    The sets released for challenges have 474 and 299 clips.
     """
 
     name: ClassVar[str] = TEST

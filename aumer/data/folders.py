@@ -1,4 +1,4 @@
-"""What lies under a data set's root: folders of numbered images, and video files."""
+"""Search of a data set's root for folders of numbered images and for video files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aumer.data.report import Fault, Key
 from aumer.errors import UsageError
 from aumer.files import StrPath
 
-#: Subject and video that a path below the root names; `None` if it names none.
+#: Function from a path below the root to subject and video; `None` for other paths.
 KeyOf: TypeAlias = Callable[[tuple[str, ...]], Key | None]
 
 VIDEO_SUFFIXES = frozenset((".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm"))
@@ -27,8 +27,8 @@ class Media:
     """A folder of images, or a video file.
 
     Attributes:
-        parts: its path below the root; a file without its suffix.
-        numbers: of a folder's images, in the order of their names; `None` for a file.
+        parts: components of its path below the root; a file's without suffix.
+        numbers: image numbers of a folder, sorted by name; `None` for a file.
     """
 
     path: Path
@@ -36,9 +36,9 @@ class Media:
     numbers: tuple[int, ...] | None = None
 
     def index(self, number: int) -> int:
-        """Place of the image with this number; below 0 or beyond the last for one outside.
+        """Index of the image with this number; negative or beyond the last if outside.
 
-        An image that is missing between others has the place of the next one.
+        A missing image has the index of the next one.
         """
         numbers = self.numbers
         if not numbers:
@@ -50,13 +50,13 @@ class Media:
         return bisect_left(numbers, number)
 
     def lacks(self, number: int) -> bool:
-        """Whether the image with this number is missing between others."""
+        """Whether the image with this number is missing between existing ones."""
         numbers = self.numbers or (number,)
         between = numbers[0] < number < numbers[-1]
         return between and numbers[bisect_left(numbers, number)] != number
 
     def faults(self, key: Key) -> list[Fault]:
-        """Images that are missing, or whose numbers repeat."""
+        """Faults: missing images and repeated numbers."""
         numbers = self.numbers or ()
         if not numbers:
             return []
@@ -75,14 +75,14 @@ class Media:
 
 
 def scan(root: StrPath) -> tuple[Media, ...]:
-    """Every folder with images and every video file below `root`, sorted by path.
+    """All folders with images and all video files below `root`, sorted by path.
 
     Hidden files and folders are left out; links to folders are followed, each folder once.
 
     Raises:
         UsageError: `root` is not a folder.
     """
-    from aumer.video import IMAGE_SUFFIXES  # brings cv2, which reading a table does not need
+    from aumer.video import IMAGE_SUFFIXES  # imports cv2, which tables do not need
 
     root = checked_root(root)
     found = []
@@ -124,7 +124,7 @@ def checked_root(root: StrPath) -> Path:
 
 
 def _numbers(images: Iterable[str]) -> tuple[int, ...]:
-    """The last number in each name, in their order; 1, 2, ... where a name has none."""
+    """The last number in each name, in order; 1, 2, ... if a name has none."""
     found = [re.findall(r"\d+", os.path.splitext(name)[0]) for name in images]  # noqa: PTH122
     if not all(found):
         return tuple(range(1, len(found) + 1))
@@ -137,13 +137,13 @@ def places(
     *,
     prefer: Sequence[str] = (),
 ) -> tuple[Mapping[Key, Media], list[Fault]]:
-    """The place of each video, and a fault for each that has several which nothing tells apart.
+    """The path of each video, and a fault for each video with several indistinguishable ones.
 
-    Of these the one with the fewest folders above it is taken, as copies lie deeper.
+    Of these the one with the fewest parent folders is used, since copies lie deeper.
 
     Args:
-        key: subject and video of a path below the root; `None` for one of neither.
-        prefer: texts of paths, the wanted one first: versions of one video (raw, cropped).
+        key: subject and video of a path below the root; `None` for other paths.
+        prefer: parts of paths of versions of a video (raw, cropped), the preferred one first.
     """
     found: dict[Key, list[Media]] = {}
     for one in media:

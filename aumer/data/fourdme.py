@@ -21,7 +21,7 @@ STATIC = Rule(
     "an action unit marked (k) was there before the movement and stayed (the coders' mark); it is "
     "no part of the expression",
 )
-#: The micro table's columns, and what other editions may call them.
+#: The micro table's columns, with their names in other editions.
 _SUBJECT = ("sub_ID", *COLUMNS["subject"])
 _VIDEO = ("fold_name", "video_number", *COLUMNS["video"])
 
@@ -31,7 +31,7 @@ def _names(row: Row) -> Key:
 
 
 def _moving(aus: str) -> str:
-    """Without the static ones."""
+    """The AUs without static ones."""
     if "(k)" not in aus.casefold():
         return aus
     return "+".join(au for au in aus.split("+") if not re.search(r"\(k\)?", au, re.IGNORECASE))
@@ -54,16 +54,15 @@ CODING = Coding(
 
 def read_table(path: StrPath) -> TableReport:
     """The owners' workbook of the micro-expressions (4DME_Labelling_Micro_release v1.xlsx), or one
-    of both kinds: subject and video as it calls them.
+    of both kinds: subject and video with its names.
 
     The micro table has the columns sub_ID, fold_name, Onset, Apex, Offset, AUs and Emotion; frames
-    are the images' numbers less 1. What the table of both kinds calls its columns is not public:
-    names of `aumer.tables.intervals.COLUMNS` are taken as well, ``type`` or ``kind`` says which
-    kind a row is of (micro or me, macro or mae), and where no column does, all are
-    micro-expressions.
+    are image numbers minus 1. The column names of the table of both kinds are not public: names in
+    `aumer.tables.intervals.COLUMNS` are accepted as well, ``type`` or ``kind`` is the kind (micro
+    or me, macro or mae), and without such a column all rows are micro-expressions.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 
@@ -71,9 +70,9 @@ def read_table(path: StrPath) -> TableReport:
 class FourDme(NumberedImages):
     """The gray videos. See `aumer.data.dataset.DataSet`.
 
-    Another camera is chosen by a part of its folders' path (``images="RGB"``), and has a rate of
-    its own, which is not known here: the gray one's counts. Clips whose images do not have the
-    row's numbers, and are as many as its interval has frames, are the interval.
+    Another camera is chosen by a part of its folders' path (``images="RGB"``); its frame rate is
+    unknown, so that of the gray one is used. If the images of a clip do not have the row's numbers
+    and their count equals the length of the interval, they are this interval.
     """
 
     name: ClassVar[str] = NAME

@@ -1,4 +1,6 @@
-"""From the frames that coders wrote to 0-based closed intervals; the same rules for every set."""
+"""Conversion of coders' frames to 0-based closed intervals, with the same rules for all data
+sets.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +48,12 @@ def annotation(
     emotion: str = "",
     missing: Collection[str] = (),
 ) -> Annotation:
-    """The annotation of a row whose frames count from `first`.
+    """The annotation of a row whose frame numbers start from `first`.
 
     Args:
-        log: takes every cell that is not taken as it stands.
-        columns: of onset, apex (`None` where the set has none) and offset.
-        missing: texts that stand for an apex or an offset nobody gave; "" for an empty cell.
+        log: records every cell that is changed or refused.
+        columns: columns of onset, apex (`None` if the set has none) and offset.
+        missing: texts for missing apexes and offsets; "" for an empty cell.
 
     Raises:
         UsageError: a frame is not a number.
@@ -99,10 +101,10 @@ def _frame(row: Row, log: Log, column: str) -> int:
 
 
 def kind_of(row: Row, column: str, words: dict[str, Kind]) -> Kind:
-    """The kind that a cell names: its text must begin with one of `words`, whatever its case.
+    """The kind in a cell, whose text must begin with one of `words`, ignoring case.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it begins with none of them.
     """
     found = row.text(column).casefold()
     for word, kind in words.items():

@@ -1,4 +1,4 @@
-"""Classes that papers make of the coders' emotions; `None` is what they leave out."""
+"""Mapping of coders' emotions to the classes of papers; `None` for excluded emotions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aumer.types import Annotation
 MEGC_CLASSES = ("negative", "positive", "surprise")
 CASME2_CLASSES = ("happiness", "disgust", "repression", "surprise", "others")
 SAMM_CLASSES = ("anger", "happiness", "contempt", "surprise", "other")
-#: DFME's seven, which are Ekman's six and contempt.
+#: DFME's seven classes: Ekman's six and contempt.
 SEVEN_CLASSES = ("happiness", "anger", "contempt", "disgust", "fear", "sadness", "surprise")
-#: Sets of classes by name.
+#: Named sets of classes.
 LABEL_SETS: Mapping[str, tuple[str, ...]] = {
     "megc": MEGC_CLASSES,
     "casme2": CASME2_CLASSES,
@@ -35,21 +35,21 @@ _MEGC = {
 }
 _SAME = {"happy": "happiness", "sad": "sadness"}
 
-#: Disgust in the workbook of 2014, and not among the composite's 61.
+#: Coded as disgust in the workbook of 2014, but not among the composite's 61.
 _NOT_IN_COMPOSITE = {("sub04", "EP12_01f"), ("sub05", "EP09_05f")}
 
 
 def word_of(emotion: str) -> str:
-    """An emotion as it is compared: whatever its case, and "happy" for "happiness"."""
+    """An emotion in normalized form: case-insensitive, "happy" for "happiness"."""
     word = emotion.strip().casefold()
     return _SAME.get(word, word)
 
 
 def label_set(classes: str | Sequence[str]) -> tuple[str, ...]:
-    """The classes of a set in `LABEL_SETS`, or those given, as they are spelled; none for none.
+    """The classes of a set in `LABEL_SETS`, or the given ones unchanged; empty for none.
 
     Raises:
-        ConfigError: there is no such set, there is one class alone, or two are the same word.
+        ConfigError: unknown set, only one class, or two equal classes.
     """
     if isinstance(classes, str):
         if classes not in LABEL_SETS:
@@ -76,7 +76,7 @@ def megc_class(emotion: str) -> str | None:
 def composite_class(dataset: str, annotation: Annotation) -> str | None:
     """The class of a clip of "smic-hs", "casme2" (2014 edition) or "samm" in MEGC 2019's composite.
 
-    Its CASME II part is narrower than `megc_class`: fear, sadness and two of disgust are out.
+    For CASME II it excludes more than `megc_class`: fear, sadness and two clips of disgust.
     """
     if dataset == "casme2" and (
         word_of(annotation.emotion) in ("fear", "sadness")

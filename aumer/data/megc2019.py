@@ -25,11 +25,11 @@ _COLUMNS = ("dataset", "sub", "filename_o", "label")
 
 
 def read_table(path: StrPath) -> TableReport:
-    """``labels.csv``: the class is the annotation's emotion. It has no frames, so that the onset is
-    the clip's first frame and apex and offset are not given.
+    """``labels.csv``: the class is the annotation's emotion. It has no frames, so the onset is the
+    clip's first frame, and apex and offset are missing.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     table = read(path, _COLUMNS)
     found = tuple(
@@ -67,14 +67,14 @@ def _rate(row: Row) -> float:
 def action_units(labels: StrPath, *, casme2: StrPath, samm: StrPath) -> dict[Key, str]:
     """The coders' AUs of the composite's CASME II and SAMM clips (278), by subject and clip.
 
-    SMIC's clips have none.
+    SMIC has none.
 
     Args:
         labels: ``labels.csv``.
         casme2, samm: coding workbooks.
 
     Raises:
-        UsageError: a table cannot be read, or a clip is in no workbook.
+        UsageError: a table cannot be read, or a clip is missing in the workbooks.
     """
     from aumer.data import casme2 as casme2_table
     from aumer.data import samm as samm_table
@@ -116,12 +116,13 @@ class Megc2019(JoinedDataSet):
         """Join the labels with the flow images, or with the clips of the three sets.
 
         Args:
-            table: ``labels.csv``; looked for below the root if not given.
-            clips: the sets called ``smic``, ``casme2`` and ``samm``. Records then hold the clips,
-                with the coders' frames and AUs and the composite's class; else the flow images.
+            table: ``labels.csv``; by default searched below the root.
+            clips: the data sets ``smic``, ``casme2`` and ``samm``. Records then are their clips,
+                with the coders' frames and AUs and the composite's class; without it, the flow
+                images.
 
         Raises:
-            UsageError: `root` is no folder, the labels cannot be read, or a set is missing.
+            UsageError: `root` is not a folder, the labels cannot be read, or a data set is missing.
         """
         root = Path(root)
         tables, faults = find_tables(root, read_table, table)
@@ -139,7 +140,7 @@ class Megc2019(JoinedDataSet):
         """(N, 28, 28, 3) uint8 RGB = (u, v, strain), in the order of `records`.
 
         Raises:
-            UsageError: a record is no flow image.
+            UsageError: a record is not a flow image.
             VideoError: an image cannot be read.
         """
         import numpy as np
@@ -198,7 +199,7 @@ def _clips(
             continue
         if record.path is None:
             faults.append(Fault("missing-video", "a row, but no folder or file", *key, a.row))
-        # An extended clip may hold a second movement; the clip is called after the first.
+        # An extended clip may contain a second movement; it is named after the first.
         coded = replace(record.annotations[0], emotion=a.emotion, row=a.row)
         videos.append(replace(record, dataset=NAME, annotations=(coded,)))
     return _sorted(videos), faults

@@ -21,8 +21,8 @@ _SOURCES = (("samm", "SAMM", 200.0), ("cas", "CASME3", 30.0))
 class MegcUnseen(JoinedDataSet):
     """The test videos. See `aumer.data.dataset.DataSet`.
 
-    A record's subject is its source, SAMM or CASME3: who is seen is not told. Its name is the path
-    below the source's folder, which for the challenges' own layout is the ``vid`` of a submission.
+    A record's subject is its source, SAMM or CASME3, since subjects are not published. Its name is
+    the path below the source's folder, in the challenges' layout the ``vid`` of a submission.
     """
 
     name: ClassVar[str] = NAME
@@ -34,8 +34,8 @@ class MegcUnseen(JoinedDataSet):
 
     @classmethod
     def from_root(cls, root: StrPath) -> MegcUnseen:
-        """Find the videos. One that is below neither folder has no known rate, and is left out; of
-        one that is there twice the cropped is taken.
+        """Find the videos. A video in neither folder has no known frame rate and is left out; of
+        two versions the cropped one is used.
 
         Raises:
             UsageError: `root` is no folder, or holds no video.
@@ -68,7 +68,7 @@ def _key(parts: tuple[str, ...]) -> Key | None:
 
 
 def _first_numbers(found: Mapping[Key, Media]) -> Iterator[str]:
-    """A note where images do not begin with number 1, as a submission's frames do by default."""
+    """A note if image numbers do not begin with 1, the default of submissions."""
     others = {key: m.numbers[0] for key, m in found.items() if m.numbers and m.numbers[0] != 1}
     if others:
         (source, name), first = next(iter(sorted(others.items())))

@@ -25,7 +25,7 @@ from aumer.tables.cells import Row
 from aumer.tables.lines import COLUMNS
 
 NAME = "meview"
-#: Of a video whose own rate cannot be told.
+#: Frame rate of a video without its own.
 FPS = 30.0
 
 
@@ -50,13 +50,13 @@ CODING = Coding(
 def read_table(path: StrPath) -> TableReport:
     """A table of the clips: a subject, a video, onset and offset.
 
-    The columns of the owners' table (MEVIEW_v2.xlsx) are not public. They are taken by the names in
-    `aumer.tables.intervals.COLUMNS` (subject, video or file, onset, apex, offset, au, emotion,
-    kind), and ``person`` or ``name`` for the subject; frames as counting from 1, as the other sets'
-    tables do. A table that counts from 0 is one frame off.
+    The columns of the owners' table (MEVIEW_v2.xlsx) are not public. Names in
+    `aumer.tables.intervals.COLUMNS` are accepted (subject, video or file, onset, apex, offset, au,
+    emotion, kind), and ``person`` or ``name`` for the subject; frames are assumed to start from 1,
+    as in the other sets. If they start from 0, results are off by one frame.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 
@@ -64,8 +64,8 @@ def read_table(path: StrPath) -> TableReport:
 class Meview(JoinedDataSet):
     """The clips. See `aumer.data.dataset.DataSet`.
 
-    Each file's own frame rate counts. Files are called as the table calls them, with the subject
-    before or without it: ``sub01-1.mp4`` of subject ``sub01``.
+    Each file's own frame rate is used. Files are named as in the table, with or without the subject
+    in front: ``sub01-1.mp4`` of subject ``sub01``.
     """
 
     name: ClassVar[str] = NAME
@@ -83,7 +83,7 @@ class Meview(JoinedDataSet):
             table: the table; looked for below the root if not given.
 
         Raises:
-            UsageError: `root` is no folder, no table can be read, or no file is called as its
+            UsageError: `root` is not a folder, no table can be read, or no file is named like its
                 videos.
         """
         tables, faults = find_tables(root, read_table, table)
@@ -108,4 +108,4 @@ def _rate(media: Media | None) -> float:
         with open_video(media.path) as video:
             return video.info.fps or FPS
     except AumerError:
-        return FPS  # `aumer data check` says that it cannot be read
+        return FPS  # `aumer data check` reports unreadable files

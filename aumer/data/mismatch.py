@@ -1,8 +1,8 @@
-"""What becomes of rows whose frames are not among their video's: one policy for every data set.
+"""Policies for rows whose frames are not in their video, for all data sets.
 
-Owners' tables and images do not always fit: five of CASME II's rows (sub07 EP06_01, sub12 EP09_02
-and EP09_06, sub16 EP01_08, sub20 EP16_01) name images that their clips do not have. Such a row
-cannot be taken as it stands.
+Tables and images do not always match: five of CASME II's rows (sub07 EP06_01, sub12 EP09_02 and
+EP09_06, sub16 EP01_08, sub20 EP16_01) name images that their clips do not have. Such a row cannot
+be used unchanged.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from aumer.data.report import Key
 from aumer.errors import AumerError, UsageError
 from aumer.types import Annotation, VideoRecord
 
-#: "leave-out": the row is left out, and it is said; "clamp": the part of it that is in the video is
-#: taken, and it is said; "refuse": an error that names all such rows.
+#: "leave-out": the row is left out, with a note; "clamp": the part in the video is used, with a
+#: note; "refuse": an error that names all such rows.
 Mismatch: TypeAlias = Literal["leave-out", "clamp", "refuse"]
 MISMATCHES: tuple[Mismatch, ...] = get_args(Mismatch)
 DEFAULT: Mismatch = "leave-out"
 
-#: Rows that one message names.
+#: Most rows named in one message.
 _TOLD = 20
 
 
 @dataclass(frozen=True)
 class Mismatched:
-    """A row whose frames are not among those of its video.
+    """A row whose frames are not in its video.
 
     Attributes:
-        annotation: as the table has it; its frames may be the table's or the video's.
-        reason: which frames are not there.
+        annotation: its annotation; frames may be the table's or the video's.
+        reason: the missing frames.
     """
 
     annotation: Annotation
@@ -53,12 +53,12 @@ class Mismatched:
 
 @dataclass(frozen=True)
 class Matched:
-    """A data set's videos under a policy, and what it made of the rows that do not fit.
+    """A data set's videos under a policy, and the rows that do not match.
 
     Attributes:
-        records: with the annotations that are in their videos.
-        left_out: rows that are in none of them.
-        clamped: rows of which a part is.
+        records: videos with the annotations in them.
+        left_out: rows left out.
+        clamped: rows used in part.
     """
 
     records: tuple[VideoRecord, ...]
@@ -66,7 +66,7 @@ class Matched:
     clamped: tuple[Mismatched, ...] = ()
 
     def only(self, wanted: Callable[[Annotation], bool]) -> Matched:
-        """The same, of the rows that do not fit only those that are asked for."""
+        """The same, with only the wanted ones of the rows that do not match."""
         left_out, clamped = (
             tuple(one for one in rows if wanted(one.annotation))
             for rows in (self.left_out, self.clamped)
@@ -74,7 +74,7 @@ class Matched:
         return replace(self, left_out=left_out, clamped=clamped)
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of scores should know: which rows, and why."""
+        """Notes for scores: which rows do not match, and why."""
         said = (
             (self.left_out, "left out, with frames that the video does not have (`mismatch`)"),
             (self.clamped, "taken as far as the video has the frames (`mismatch`)"),
@@ -87,7 +87,7 @@ def _count(rows: Sequence[Mismatched]) -> str:
 
 
 def rows_text(rows: Sequence[Mismatched]) -> str:
-    """Rows in words; the first `_TOLD` of them."""
+    """The first `_TOLD` rows as text."""
     more = f"; and {len(rows) - _TOLD} more" if len(rows) > _TOLD else ""
     return "; ".join(map(str, rows[:_TOLD])) + more
 
@@ -98,16 +98,16 @@ def matched(
     *,
     frames: Callable[[VideoRecord], int | None] | None = None,
 ) -> Matched:
-    """The videos of a data set, its rows as the policy has them.
+    """The videos of a data set, with the policy applied to its rows.
 
-    A row fits if its onset and its offset are frames of its video. An apex that is not is no
-    mismatch: it is not used. A row without a video is not judged.
+    A row matches if its onset and offset are frames of its video. An apex outside is no mismatch,
+    but is not used. Rows without a video are not checked.
 
     Args:
-        frames: how many frames a video has, `None` where nobody knows; by default `frames_of`.
+        frames: number of frames of a video, `None` if unknown; by default `frames_of`.
 
     Raises:
-        UsageError: a row does not fit, and the policy is "refuse"; or there is no such policy.
+        UsageError: a row does not match and the policy is "refuse"; or unknown policy.
     """
     check_mismatch(mismatch)
     count = frames or frames_of
@@ -144,20 +144,19 @@ def matched(
 
 
 def check_mismatch(mismatch: str) -> None:
-    """Complain of a policy that there is not.
+    """Raise an error for an unknown policy.
 
     Raises:
-        UsageError: says which there are.
+        UsageError: lists the policies.
     """
     if mismatch not in MISMATCHES:
         raise UsageError(f"mismatch must be one of {', '.join(MISMATCHES)}; found {mismatch!r}")
 
 
 def frames_of(record: VideoRecord) -> int | None:
-    """How many frames a video has; `None` where it cannot be told.
+    """Number of frames of a video; `None` if unknown.
 
-    A file is decoded only where what its header says, which may be wrong, leaves it in doubt
-    whether its annotations are in it.
+    A file is decoded only if by its header, which may be wrong, annotations may lie outside.
     """
     if record.frames is not None or record.path is None or not record.path.is_file():
         return record.frames
@@ -171,7 +170,7 @@ def frames_of(record: VideoRecord) -> int | None:
             return None
         return len(frame_times(record.path))
     except AumerError:
-        return None  # what reads it will say what is wrong
+        return None  # reading it will raise the error
 
 
 def _end(annotations: Iterable[Annotation]) -> int:
@@ -179,7 +178,7 @@ def _end(annotations: Iterable[Annotation]) -> int:
 
 
 def _outside(a: Annotation, frames: int | None) -> str:
-    """Why an annotation is not all in a video of so many frames; nothing if it is."""
+    """Why an annotation is not completely in a video of this length; empty if it is."""
     if frames is None:
         return ""
     end = a.onset if a.offset is None else a.offset
@@ -191,7 +190,7 @@ def _outside(a: Annotation, frames: int | None) -> str:
 
 
 def _clipped(a: Annotation | None, frames: int | None) -> Annotation | None:
-    """What of an annotation is in a video; `None` for nothing, and for one frame alone."""
+    """The part of an annotation in a video; `None` for none or a single frame."""
     if a is None or frames is None:
         return a
     offset = None if a.offset is None else min(a.offset, frames - 1)

@@ -45,12 +45,12 @@ def read_table(path: StrPath) -> TableReport:
     ``S13-07-001``.
 
     Its columns are Subject, Filename, OnsetFrame, ApexFrame, OffsetFrame, Action Units and
-    Estimated Emotion; frames are the images' numbers less 1. Published code replaces apex and
-    offset of 16 rows by estimates of its own; here they stand as the owners have them, and
-    `aumer data check` lists those that cannot be right.
+    Estimated Emotion; frames are image numbers minus 1. Published code replaces apex and offset of
+    16 rows by estimates; here the owners' values are kept, and `aumer data check` lists impossible
+    ones.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 
@@ -64,7 +64,7 @@ class Mmew(NumberedImages):
     """The micro-expressions. See `aumer.data.dataset.DataSet`.
 
     The 900 macro-expressions, single images in ``Macro_Expression/S01/anger/``, have no table and
-    no onset, and are left aside.
+    no onset, and are ignored.
     """
 
     name: ClassVar[str] = NAME

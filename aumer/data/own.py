@@ -29,40 +29,40 @@ _log = logging.getLogger("aumer")
 
 NAME = "own"
 _TIMES = ("onset", "apex", "offset")
-#: What a row of a labeled clip need not say, and what it is where no column says its kind.
+#: Optional columns of labeled clips, and their default kind.
 _ENDS: tuple[str, ...] = ("onset", "offset")
 _CLIP: Kind = "micro"
-#: A row's video, as the data set calls it.
+#: Function that returns the data set's name of a row's video.
 Named = Callable[[IntervalRow], str]
 
-#: The frame nearest to a time (s) of a video, by its name and the frame rate given for it, if any;
-#: `None` where there is no such video.
+#: Function that returns the frame nearest to a time (s) of a video, from its name and given frame
+#: rate; `None` if there is no such video.
 Nearest = Callable[[str, float, float | None], int | None]
 
 
 class Own(JoinedDataSet):
     """Videos of your own. See `aumer.data.dataset.DataSet`.
 
-    The table (CSV, or a workbook) has a header, and a row for each expression. Its columns, which
-    may have other names (`aumer.tables.intervals.COLUMNS`):
+    The table (CSV or workbook) has a header and one row per expression. Columns, with alternative
+    names in `aumer.tables.intervals.COLUMNS`:
 
-    - ``file``: the video's path below the root, or its end where no other video has it: a file, or
-      a folder of images;
-    - ``kind``: ``micro`` or ``macro``; ``none`` for a video that is known to have no expression;
-      ``ignore`` for what is neither, which is refused;
+    - ``file``: the video's path below the root, or an unambiguous end of it: a file, or a folder of
+      images;
+    - ``kind``: ``micro`` or ``macro``; ``none`` for a video without expressions; ``ignore`` rows
+      are refused;
     - ``onset``, ``apex``, ``offset``: frames, 0-based, ends included; or ``onset_s``, ``apex_s``,
-      ``offset_s``: seconds from the first frame, of which the nearest frame is taken by the
-      video's own times. The apex may be left out, and an empty offset is a missing one;
-    - if wanted, ``subject`` (else each video is its own), ``fps`` (needed for a folder of images),
-      ``n_frames``, ``au`` and ``label`` (or ``emotion``), the expression's class.
+      ``offset_s``: seconds from the first frame, converted to the nearest frame by the video's own
+      times. The apex is optional, and an empty offset is missing;
+    - optionally ``subject`` (default: each video is a subject), ``fps`` (required for a folder of
+      images), ``n_frames``, ``au`` and ``label`` (or ``emotion``), the class of the expression.
 
-    A table of labeled clips, from which recognizers learn, needs no more than ``file`` and
-    ``label``; see `from_root`.
+    A table of labeled clips, for training recognizers, only needs ``file`` and ``label``; see
+    `from_root`.
 
-    What ``aumer spot`` and ``aumer simulate`` write is such a table. Without one, coders'
-    annotations beside the videos are read, what ``aumer view`` saves and other programs' files
-    (`aumer.results.exchange`), one of each video; then the folder that a video lies in below the
-    root is its subject. A record's name is the video's path below the root.
+    ``aumer spot`` and ``aumer simulate`` write such tables. Without a table, annotation files
+    beside the videos are read, from ``aumer view`` or other programs (`aumer.results.exchange`),
+    one per video; then the subject is the video's folder below the root. A record's name is the
+    video's path below the root.
     """
 
     name: ClassVar[str] = NAME
@@ -75,21 +75,21 @@ class Own(JoinedDataSet):
 
     @classmethod
     def from_root(cls, root: StrPath, *, table: StrPath | None = None, clips: bool = False) -> Own:
-        """Join the CSV and the videos. A video that the CSV does not name is left out.
+        """Join table and videos. Videos that are not in the table are left out.
 
         Args:
-            table: the table; looked for below the root if not given. Or a file of annotations
-                (.annotations, .eaf, ...), or a pattern of several below the root, such as
+            table: the table; by default searched below the root. Or an annotation file
+                (.annotations, .eaf, ...), or a pattern for several below the root, such as
                 ``*.anna.annotations``.
-            clips: take a table of labeled clips, too: without a column ``kind`` each of its rows
-                is a micro-expression, and one without an onset begins with its video's first frame,
-                one without offset and apex ends with the last. Where `table` is given it needs a
-                column ``file`` alone.
+            clips: also accept a table of labeled clips: without a column ``kind`` each row is a
+                micro-expression; without an onset it begins with the video's first frame, without
+                offset and apex it ends with the last. If `table` is given only the column ``file``
+                is required.
 
         Raises:
-            UsageError: `root` is no folder, the table cannot be read, or there are several; or
-                two files of annotations are of one video.
-            VideoError: a video whose times are needed cannot be read.
+            UsageError: `root` is not a folder, the table cannot be read, there are several tables,
+                or two annotation files belong to one video.
+            VideoError: a video whose frame times are needed cannot be read.
         """
         root = checked_root(root)
         media = {one.path.relative_to(root).as_posix(): one for one in scan(root)}
@@ -124,13 +124,13 @@ class Own(JoinedDataSet):
 
 
 def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
-    """The table. See `Own` for its columns.
+    """Read the table. See `Own` for its columns.
 
     Args:
-        nearest: gives the frame at a time, for a table in seconds.
+        nearest: returns the frame at a time, for a table in seconds.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     table = _read(path)
     table.log_notes()
@@ -141,7 +141,7 @@ def _read(path: StrPath, *, clips: bool = False, meant: bool = False) -> Interva
     """The lines of a table.
 
     Args:
-        meant: it was named, so that nothing need tell it from other tables.
+        meant: whether the user named this table, so that it need not be recognized.
     """
     if not clips:
         return intervals.read(path, optional=("offset",), rows_needed=True)
@@ -150,13 +150,14 @@ def _read(path: StrPath, *, clips: bool = False, meant: bool = False) -> Interva
 
 
 def _listed(path: Path) -> None:
-    """Raise if the file has not the columns of such a table. No row is judged, lest a slip in one
-    makes another table be taken."""
+    """Raise an error if the file does not have the columns of such a table. Rows are not checked,
+    so that an error in one does not lead to choosing another table.
+    """
     intervals.check_columns(path)
 
 
 def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
-    """Coders' files that `table` names; if it names none, all there are where there is no table."""
+    """The annotation files that `table` names; without `table` all, unless there is a table."""
     from aumer.results.annotations import SUFFIX
     from aumer.results.exchange import annotation_ending
 
@@ -174,7 +175,7 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
         for path in sorted(root.rglob("*"))
         if _is_coded(path) and not path.name.startswith(".")
     ]
-    # What was given to other programs is there as aumer's own, too.
+    # Files exported to other programs are skipped if aumer's own exist.
     found = [path for path in found if path.suffix.lower() == SUFFIX] or found
     places = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
     tables = [path for path in places if not _is_coded(path)]
@@ -191,7 +192,7 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
 
 
 def _is_coded(path: Path) -> bool:
-    """Whether a file is a coder's, of one video; a table is read as one."""
+    """Whether a file contains annotations of one video; tables are read as tables."""
     from aumer.results.exchange import annotation_ending
 
     return annotation_ending(path) not in (None, ".csv")
@@ -200,9 +201,9 @@ def _is_coded(path: Path) -> bool:
 def _of_files(
     root: Path, paths: Sequence[Path], media: Mapping[str, Media]
 ) -> tuple[IntervalTable, list[Fault]]:
-    """Files of annotations as one table, a row for each expression, in their order.
+    """Annotation files as one table, with a row for each expression, in order.
 
-    Frames stand where a file is of this very video, else seconds.
+    Frames are used if a file belongs to exactly this video, else seconds.
     """
     from aumer.results.annotations import read_any
     from aumer.video import content_digest
@@ -244,7 +245,7 @@ def _of_files(
 
 
 def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) -> str:
-    """The video below the root that a file of annotations is of."""
+    """The video below the root for an annotation file."""
     from aumer.results.exchange import bare
 
     beside = path.parent.relative_to(root) if path.is_relative_to(root) else Path()
@@ -253,7 +254,7 @@ def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) ->
 
 
 def _labeled(path: Path) -> None:
-    """The same of a table of labeled clips."""
+    """The same for a table of labeled clips."""
     intervals.check_columns(path, optional=_ENDS, unnamed_kind=_CLIP)
 
 
@@ -263,10 +264,10 @@ def _report(
     named: Named,
     last: Callable[[str], int | None] | None = None,
 ) -> TableReport:
-    """What the table says.
+    """The report of the table.
 
     Args:
-        last: gives the last frame of a video file, where a row may be of a whole one.
+        last: returns the last frame of a video file, if rows may cover whole videos.
     """
     log = Log()
     found = []
@@ -320,7 +321,7 @@ def _first_rows(table: IntervalTable, named: Named) -> dict[str, IntervalRow]:
     """The first row of each video.
 
     Raises:
-        UsageError: a later one gives it another subject or another frame rate.
+        UsageError: rows of one video have different subjects or frame rates.
     """
     found: dict[str, IntervalRow] = {}
     for row in table:
@@ -344,7 +345,7 @@ def _key(row: IntervalRow, named: Named) -> Key:
 def _frame(
     table: IntervalTable, row: IntervalRow, name: str, nearest: Nearest | None, named: Named
 ) -> int | None:
-    """The frame in a cell, counted or by its second; `None` where it is empty."""
+    """The frame in a cell, given as frame or in seconds; `None` if empty."""
     frame: int | None = getattr(row, name)
     seconds: float | None = getattr(row, f"{name}_s")
     if frame is not None or seconds is None:
@@ -362,7 +363,7 @@ def _rate(table: IntervalTable, row: IntervalRow, media: Media | None, clocks: _
     if row.fps is not None:
         return row.fps
     if media is None:
-        return math.nan  # the video is missing, which is a fault of its own
+        return math.nan  # the missing video is reported separately
     if media.numbers is not None:
         raise table.error(
             row, "fps", f"{media.path} is a folder of images without a rate of its own"
@@ -371,7 +372,7 @@ def _rate(table: IntervalTable, row: IntervalRow, media: Media | None, clocks: _
 
 
 class _Clocks:
-    """Times of the frames of videos, each read once."""
+    """Cached frame times of videos."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -388,7 +389,7 @@ class _Clocks:
     def nearest(self, name: str, seconds: float, fps: float | None) -> int | None:
         import numpy as np
 
-        if fps is not None:  # then it stands for the times, as in open_video
+        if fps is not None:  # replaces the times, as in open_video
             return nearest_frame(seconds * fps)
         path = inside(self._root, name, links=True)
         if not exists(path):
@@ -396,7 +397,7 @@ class _Clocks:
         return int(np.argmin(np.abs(self._times(name) - seconds)))
 
     def last(self, name: str) -> int | None:
-        """The last frame of a video file; `None` where it is none, or not there."""
+        """The last frame of a video file; `None` if it is not a file or missing."""
         path = inside(self._root, name, links=True)
         return len(self._times(name)) - 1 if is_file(path) else None
 
@@ -421,7 +422,7 @@ def frame_times(path: StrPath, *, fps: float | None = None) -> TimeArray:
 
     def skip(index: int, time_s: float) -> bool:
         times.append(time_s)
-        return index == 0  # a pass that gives no frame at all is an error
+        return index == 0  # a pass without any frame is an error
 
     with open_video(path, fps=fps, keep=skip) as video:
         for _ in video:

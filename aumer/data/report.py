@@ -1,4 +1,4 @@
-"""What a loader says beside its data: what it corrected, what it refused, what it found wrong."""
+"""Reports of data-set readers: corrections, refusals and faults."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TypeAlias
 from aumer.tables.cells import Table
 from aumer.types import Annotation
 
-#: Subject and video.
+#: Key of a video: subject and video.
 Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A correction that a loader makes, and why.
+    """A rule of correction with its reason.
 
     Attributes:
-        name: the fault it answers, as `aumer data check` lists it.
-        reason: what is known, and what is done.
-        final: nothing is left for a policy to decide.
+        name: code of the fault in `aumer data check`.
+        reason: known facts, and the correction.
+        final: whether no policy is needed.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Correction:
-    """A cell that is not taken as it stands."""
+    """A cell that was changed."""
 
     rule: Rule
     row: int
@@ -42,7 +42,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A cell, or with it a row, that no annotation was made of."""
+    """A refused cell or row."""
 
     row: int
     column: str
@@ -52,13 +52,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class TableReport:
-    """A table that was read.
+    """The result of reading a table.
 
     Attributes:
         rows: lines with data. A line may hold several annotations (SMIC-HS).
-        lengths: frames of a video, by subject and video, where the table says so.
-        rates: frames per second of a video, where the table says so.
-        parts: the tables that it was made of, whose rows are numbered apart; none for one alone.
+        lengths: number of frames by video, if in the table.
+        rates: frame rate by video, if in the table.
+        parts: the merged tables, with separate row numbers; empty for a single table.
     """
 
     dataset: str
@@ -83,7 +83,7 @@ class TableReport:
         lengths: Mapping[Key, int] | None = None,
         rates: Mapping[Key, float] | None = None,
     ) -> TableReport:
-        """What was made of `table`, with what the `log` says."""
+        """The report of `table` with the entries of `log`."""
         return cls(
             dataset,
             table.path,
@@ -99,11 +99,11 @@ class TableReport:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something of a data set that is not as it should be.
+    """A fault in a data set.
 
     Attributes:
-        code: which of `aumer.data.check.FAULTS`.
-        row: of the table, 0 if it concerns none.
+        code: one of `aumer.data.check.FAULTS`.
+        row: row of the table, 0 for none.
     """
 
     code: str
@@ -115,13 +115,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Unplaced:
-    """A row whose frames are not among those of its video, so that no record holds it.
+    """A row whose frames are not in its video, and which is in no record.
 
     Attributes:
-        annotation: with the table's own frames.
-        inside: what of it is in the video, in the video's frames; `None` if nothing is, or nobody
-            can tell.
-        reason: which frames are not there.
+        annotation: annotation in the table's frames.
+        inside: the part in the video, in the video's frames; `None` if there is none or unknown.
+        reason: the missing frames.
     """
 
     annotation: Annotation
@@ -131,12 +130,12 @@ class Unplaced:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What an adapter read, and what it found wrong while it joined table and folders.
+    """The report of a data set: tables, and faults found while joining them with folders.
 
     Attributes:
-        tables: the one that is used first; others are there to be compared with it.
-        notes: what a user should know of the data, and is no fault.
-        unplaced: rows that `aumer.data.mismatch` deals with, each of which is a fault, too.
+        tables: the used table first; others for comparison.
+        notes: remarks that are not faults.
+        unplaced: rows for `aumer.data.mismatch`; each is also a fault.
     """
 
     tables: tuple[TableReport, ...] = ()
@@ -147,7 +146,7 @@ class DataReport:
 
 @dataclass
 class Log:
-    """Corrections and refusals while a table is read."""
+    """Collects corrections and refusals while a table is read."""
 
     corrections: list[Correction] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)

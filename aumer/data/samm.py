@@ -45,11 +45,11 @@ CODING = Coding(
 def read_table(path: StrPath) -> TableReport:
     """The owners' workbook: subject ``006``, video ``006_1_2``.
 
-    Frames are the images' numbers less 1; the clips are cut out of longer recordings, and the first
-    image of a clip has the onset's number, not 1.
+    Frames are image numbers minus 1; the clips are parts of longer recordings, and the first image
+    of a clip has the number of the onset, not 1.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     return CODING.read(path)
 

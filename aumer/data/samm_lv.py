@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "samm-lv"
 SLOW = "samm-lv-30"
-#: Of the cameras, in which the workbook counts; and of the videos that were made slower.
+#: Frame rates of the cameras, used in the workbook, and of the slower versions.
 FPS, SLOW_FPS = 200.0, 30.0
 
 SHEET = "FACS_Movement_Only"
@@ -37,14 +37,14 @@ REPEATED_NAME = Rule(
 def read_table(path: StrPath, *, emotions: StrPath | None = None) -> TableReport:
     """The owners' workbook: subject ``006``, video ``006_1`` of the expression ``006_1_2``.
 
-    Frames are the images' numbers less 1; fractional ones are rounded to the nearest image first.
+    Frames are image numbers minus 1; fractions are first rounded to the nearest image.
 
     Args:
-        emotions: SAMM's workbook: it has the same 159 micro-expressions under the same names, and
-            their emotions, which this one lacks.
+        emotions: SAMM's workbook, which has the emotions of the same 159 micro-expressions; this
+            one has none.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     table = read(path, _COLUMNS, sheet=SHEET)
     felt = {}
@@ -117,7 +117,7 @@ class SammLv(NumberedImages):
         """As `NumberedImages`.
 
         Args:
-            emotions: SAMM's workbook, which alone has the emotions of the micro-expressions.
+            emotions: SAMM's workbook, for the emotions of the micro-expressions.
         """
         read = partial(read_table, emotions=emotions)
         made = cls._join(root, read, table, cls.images if images is None else images)
@@ -125,7 +125,7 @@ class SammLv(NumberedImages):
         return replace(made, report=replace(made.report, faults=faults))
 
     def _other_rate(self) -> list[Fault]:
-        """A fault where the images are as many as they are at the other of the two rates."""
+        """A fault if the number of images fits the other frame rate."""
         last: dict[Key, int] = {}
         for a in self.report.tables[0].annotations:
             end = max(a.onset, a.offset or 0)
@@ -155,8 +155,8 @@ _slower = at_other_rate(SLOW_FPS, FPS)
 class SammLv30(SammLv):
     """The same videos at 30 fps. See `aumer.data.dataset.DataSet`.
 
-    The workbook counts frames at 200 fps; an annotation's are the nearest of the slower video,
-    whose first image is taken to show the same moment: image k is at (k - 1) / 30 s.
+    The workbook counts frames at 200 fps; annotations use the nearest frame of the slower video,
+    assuming that the first images coincide: image k is at (k - 1) / 30 s.
     """
 
     name: ClassVar[str] = SLOW

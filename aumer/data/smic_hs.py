@@ -22,7 +22,7 @@ FPS = 100.0
 SHEET = "HS"
 _INTERVALS = (("OnsetF", "OffsetF"), ("Onset2F", "Offset2F"), ("Onset3F", "Offset3F"))
 _COLUMNS = ("Subject", "Filename", *_INTERVALS[0], "FirstF", "LastF", "Emotion")
-#: In the names of clips.
+#: Emotions in the names of clips.
 EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
 NO_ROW = Rule(
@@ -45,11 +45,11 @@ EMOTION = Rule(
 def read_table(path: StrPath) -> TableReport:
     """The owners' workbook of the extended clips: subject ``s03``, video ``s03_ne_01``.
 
-    The sheet counts frames from the start of the camera; here they count from the clip's FirstF. A
-    row has up to three intervals. No apex is given.
+    The sheet counts frames from the start of the camera; here they are relative to the clip's
+    FirstF. A row has up to three intervals, without apexes.
 
     Raises:
-        UsageError: a column is missing or a cell holds something else.
+        UsageError: a column is missing or a cell is invalid.
     """
     table = _table(path)
     log = Log()
@@ -72,7 +72,7 @@ def _intervals(row: Row, log: Log) -> list[Annotation]:
         if not row.optional(onset):
             continue
         if row.whole(onset) < first:
-            # In five rows the third pair holds the difference of two clocks and the first frame.
+            # In five rows the third pair is the difference of two clocks and the first frame.
             problem = f"lies before the clip, which begins at {first}: no interval"
             log.refuse(row.number, onset, row.text(onset), problem)
             continue
@@ -94,7 +94,7 @@ def _intervals(row: Row, log: Log) -> list[Annotation]:
 
 
 def clip(name: str) -> str:
-    """``s03_ne_01`` of ``s3_ne_01``: the sheet and the folders pad the subject differently."""
+    """``s03_ne_01`` of ``s3_ne_01``: sheet and folders differ in padding of the subject."""
     return re.sub(r"^s(\d+)(?=_)", lambda found: f"s{int(found[1]):02d}", name)
 
 
@@ -116,11 +116,11 @@ class SmicHs(JoinedDataSet):
         """Join the workbook and the folders of images.
 
         Args:
-            table: the workbook; looked for below the root if not given.
-            images: part of the path of the frames to use where a clip is there twice ("cropped").
+            table: the workbook; by default searched below the root.
+            images: part of the path of the frames to use if a clip exists twice ("cropped").
 
         Raises:
-            UsageError: `root` is no folder, or no table can be read.
+            UsageError: `root` is not a folder, or no table can be read.
         """
         (table_read, *others), faults = find_tables(root, read_table, table)
         found, doubts = locate_videos(cls, root, _key, prefer=[images])
@@ -140,7 +140,7 @@ class SmicHs(JoinedDataSet):
 def _by_clip(
     annotations: tuple[Annotation, ...], found: Mapping[Key, Media]
 ) -> tuple[list[Annotation], Log]:
-    """The annotations, each with its clip among those found, and one for each clip without."""
+    """The annotations with their clips, and one for each clip without a row."""
     own_clip: list[Annotation] = []
     log = Log()
     rows = {(a.subject, a.video) for a in annotations}
@@ -165,7 +165,7 @@ def _by_clip(
 
 @dataclass(frozen=True)
 class _Camera:
-    """The camera's numbers of the first and the last frame of an extended clip."""
+    """First and last camera frame number of an extended clip."""
 
     first: int
     last: int
@@ -175,16 +175,16 @@ class _Camera:
         return cls(row.whole("FirstF"), row.whole("LastF"))
 
     def locate(self, a: Annotation, media: Media) -> tuple[Annotation | None, str]:
-        """The annotation with the frames of this folder."""
+        """The annotation in frames of this folder."""
         numbers = media.numbers
         if numbers is None or a.offset is None:
             return a, ""
         onset, offset = a.onset + self.first, a.offset + self.first
         if numbers[0] <= onset and offset <= numbers[-1]:  # the camera's numbers
             return by_number(replace(a, onset=onset - 1, offset=offset - 1), media)
-        if len(numbers) == self.last - self.first + 1:  # the extended clip, numbered anew
+        if len(numbers) == self.last - self.first + 1:  # the renumbered extended clip
             return a, ""
-        if len(numbers) == offset - onset + 1:  # onset to offset, numbered anew
+        if len(numbers) == offset - onset + 1:  # renumbered, onset to offset
             return replace(a, onset=0, offset=len(numbers) - 1), ""
         return None, (
             f"frames {onset}-{offset} are not among {numbers[0]}-{numbers[-1]}, and {len(numbers)} "
@@ -194,6 +194,6 @@ class _Camera:
 
 def _key(parts: tuple[str, ...]) -> Key | None:
     if {"vis", "nir"} & {part.casefold() for part in parts}:
-        return None  # the same movements by other cameras, under the same names
+        return None  # other cameras use the same names
     name = re.fullmatch(r"s(\d+)_(ne|po|sur)_\d+", parts[-1]) if parts else None
     return (f"s{int(name[1]):02d}", clip(name[0])) if name else None

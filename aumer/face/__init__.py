@@ -1,1 +1,1 @@
-"""Faces: detectors, landmarkers, and the tracker that joins them into a `FaceTrack`."""
+"""Faces: detectors, landmarkers, and the tracker that combines them."""

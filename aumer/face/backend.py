@@ -1,7 +1,7 @@
-"""Face back ends by name, held to the contracts of `aumer.face.interface`.
+"""Face back ends by name, checked against `aumer.face.interface`.
 
-What a user registers is code that aumer has not seen. So it is looked at once when it is made, and
-its answers are looked at each time: a wrong one is said where it is given, not where it breaks.
+Registered back ends are users' code. So they are checked when they are made, and every output is
+validated, so that an error is reported where it occurs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aumer.types import FloatArray, ImageArray
 
 Part = TypeVar("Part", Detector, Landmarker)
 
-#: What must be written of each, for messages.
+#: Required members of each, for messages.
 _NEEDED = {
     "detector": "__call__(self, image) -> boxes and scores (N, 5)",
     "landmarker": "__call__(self, image, box) -> landmarks (68, 2), or None where there is no face",
@@ -27,20 +27,20 @@ _NEEDED = {
 
 
 def new_detector(name: str) -> Detector:
-    """The detector called `name`.
+    """Make the detector of this name.
 
     Raises:
-        UsageError: nothing is called so, it cannot run here, or it is no `Detector`.
+        UsageError: unknown name, it cannot run here, or it is not a `Detector`.
         WeightsError: its weights are missing.
     """
     return _made("detector", name, Detector)  # type: ignore[type-abstract]
 
 
 def new_landmarker(name: str) -> Landmarker:
-    """A landmarker of the kind called `name`.
+    """Make a landmarker of this name.
 
     Raises:
-        UsageError: nothing is called so, it cannot run here, or it is no `Landmarker`.
+        UsageError: unknown name, it cannot run here, or it is not a `Landmarker`.
         WeightsError: its weights are missing.
     """
     return _made("landmarker", name, Landmarker)  # type: ignore[type-abstract]
@@ -64,7 +64,9 @@ def _made(kind: str, name: str, contract: type[Part]) -> Part:
 
 
 def _unfit(part: Any, contract: type[Any]) -> str | None:
-    """Why `part` is no factory of what keeps the contract, as far as can be told beforehand."""
+    """Why `part` is not a factory of such an object, as far as this can be checked without calling
+    it.
+    """
     if not callable(part) or isinstance(part, contract):
         return f"{part!r} is an object, not a class"
     if inspect.isclass(part):
@@ -76,18 +78,18 @@ def _unfit(part: Any, contract: type[Any]) -> str | None:
         inspect.signature(part).bind()
     except TypeError as error:
         return f"{part!r} cannot be called without arguments ({error})"
-    except ValueError:  # of some built-in objects Python does not know the arguments
+    except ValueError:  # some built-in objects have no signature
         pass
     return None
 
 
 class CheckedDetector(Detector):
-    """A detector, or a function that works as one, whose answers are looked at.
+    """Wraps a detector, or a function used as one, and validates its output.
 
-    Boxes that are not finite or have no area are left out.
+    Boxes that are not finite or have no area are dropped.
 
     Raises:
-        UsageError: when called: the answer is not (N, 5).
+        UsageError: when called: the output is not (N, 5).
     """
 
     def __init__(self, detector: Callable[[ImageArray], FloatArray]) -> None:
@@ -108,10 +110,10 @@ class CheckedDetector(Detector):
 
 
 class CheckedLandmarker(Landmarker):
-    """A landmarker whose answers are looked at: one that is not finite is no face.
+    """Wraps a landmarker and validates its output: landmarks that are not finite count as no face.
 
     Raises:
-        UsageError: it is no `Landmarker`; when called: the answer is not (68, 2).
+        UsageError: it is not a `Landmarker`; when called: the output is not (68, 2).
     """
 
     def __init__(self, landmarker: Landmarker) -> None:
@@ -155,7 +157,7 @@ class CheckedLandmarker(Landmarker):
 
 def _array(answer: Any, by: object, wanted: str) -> FloatArray:
     try:
-        with np.errstate(over="ignore"):  # what is too large for float32 is not finite there
+        with np.errstate(over="ignore"):  # too large values become infinite
             return np.asarray(answer, np.float32)
     except (TypeError, ValueError):
         raise _wrong(by, wanted, repr(answer)[:80]) from None

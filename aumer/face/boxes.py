@@ -1,4 +1,4 @@
-"""Boxes round faces: how far apart they are, and where one goes that was seen before."""
+"""Face boxes: distances, and prediction of their motion."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ import numpy.typing as npt
 
 Box = npt.NDArray[np.floating[Any]]
 
-#: Two boxes may be one face if their middles lie nearer than this (in face sizes) and neither is
-#: larger than the other by more than this factor. A face that is not seen may be further off ...
+#: Two boxes may belong to one face if their centers are nearer than this (in face sizes) and their
+#: sizes differ by less than this factor. For a face that is not visible the distance may be larger
+#: ...
 NEAR, LARGER = 0.7, 1.8
-#: ... by this much a second, up to this; and one that was seen but once may be under way.
+#: ... by this much per second, up to this; also for a face that was seen only once, which may be
+#: moving.
 _DRIFT, _FURTHEST, _UNDER_WAY = 1.2, 1.5, 0.5
-#: Seconds that a face which is not seen is thought to go on moving.
+#: Seconds for which an invisible face is assumed to continue its motion.
 COASTS_S = 2 / 3
-#: Velocity and size are means over about so many seconds.
+#: Time constant of the means of velocity and size, seconds.
 _MEAN_S, _SIZE_S = 0.15, 1.0
-#: A detector's box is larger than that of landmarks by this factor. One that is smaller than so
-#: much of the face's is squeezed: the face is partly hidden.
+#: Ratio of the size of a detector's box to that of landmarks; and the share of the face's size
+#: below which a box shows a partly hidden face.
 _DETECTED, _SQUEEZED = 1.15, 0.85
-#: Share of the smaller of two boxes in the other from which on one face hides the other.
+#: Least overlap, as a share of the smaller box, at which one face hides the other.
 HIDES = 0.12
 
 
 class FaceLocation:
-    """Where a face was last, and where it was going.
+    """Last known position and velocity of a face.
 
     Attributes:
         box: (4,) float64 px, when it was last seen.
         velocity: (2,) px a second.
         away: seconds since.
-        sightings: how often it was seen without a pause.
-        whole: the longer side of its landmarks' box, px, as it mostly was.
-        exact: whether the box is that of landmarks. A detector draws others, so the step from one
-            kind to the other is no movement.
+        sightings: number of consecutive sightings.
+        whole: typical longer side of its landmarks' box, px.
+        exact: whether the box is from landmarks. Detector boxes differ, so a change between the two
+            is not motion.
     """
 
     def __init__(self, box: Box, *, exact: bool = False) -> None:
@@ -59,28 +61,28 @@ class FaceLocation:
 
     @property
     def predicted(self) -> npt.NDArray[np.float64]:
-        """Where the box is by now, if it went on as it was going."""
+        """Predicted box at constant velocity."""
         return self.box + np.tile(self.velocity, 2) * min(self.away, COASTS_S)
 
     @property
     def reach(self) -> float:
-        """How far from there the face may be by now, in face sizes."""
+        """Largest distance of the face from the prediction, in face sizes."""
         drift = min(_DRIFT * self.away, _FURTHEST)
         return NEAR + drift + (_UNDER_WAY if self.sightings == 1 else 0.0)
 
     def squeezed(self, box: Box, *, exact: bool = False) -> bool:
-        """Whether a box is too small for the face: only part of it shows."""
+        """Whether a box is too small for the face, so that only part of it is visible."""
         return _side(box, exact) < _SQUEEZED * self.whole
 
     def seen(self, box: Box, *, exact: bool = False, steer: bool = True) -> None:
-        """It is in this box now; without `steer` that says nothing of where it goes."""
+        """Update with a box; without `steer` the velocity is unchanged."""
         if not steer:
             pass
         elif self.away > COASTS_S:
             self.velocity[:], self.sightings = 0, 1
         elif self.away > 0 and exact == self.exact:
             moved = (box[:2] + box[2:4] - self.box[:2] - self.box[2:]) / 2
-            # The first steps count in full: who comes into view fast must be known to be fast.
+            # The first steps have full weight, for faces that enter fast.
             share = max(1 - float(np.exp(-self.away / _MEAN_S)), 1 / self.sightings)
             self.velocity += share * (moved / self.away - self.velocity)
             self.sightings += 1
@@ -94,12 +96,12 @@ class FaceLocation:
     # -- in an array ----------------------------------------------------------------------------
 
     def row(self) -> tuple[float, ...]:
-        """Ten numbers that say it all."""
+        """The state as ten numbers."""
         return (self.away, self.sightings, self.exact, self.whole, *self.velocity, *self.box)
 
     @classmethod
     def from_row(cls, row: npt.NDArray[np.float64]) -> FaceLocation:
-        """The location that gave this `row`."""
+        """The inverse of `row`."""
         location = cls(row[6:10], exact=bool(row[2]))
         location.away, location.sightings, location.whole = (
             float(row[0]),
@@ -111,12 +113,12 @@ class FaceLocation:
 
 
 def _side(box: Box, exact: bool) -> float:
-    """The longer side of a box, px, as the landmarks' would be."""
+    """The longer side in px that a landmarks' box would have."""
     return float(max(box[2:4] - box[:2])) / (1.0 if exact else _DETECTED)
 
 
 def apart(box: Box, other: Box) -> float | None:
-    """Distance of two boxes' middles in face sizes; `None` where their sizes are too different."""
+    """Distance of two boxes' centers in face sizes; `None` if their sizes differ too much."""
     sizes = float(max(box[2:4] - box[:2])), float(max(other[2:4] - other[:2]))
     if not min(sizes) > 0 or max(sizes) > LARGER * min(sizes):
         return None
@@ -125,19 +127,19 @@ def apart(box: Box, other: Box) -> float | None:
 
 
 def within(box: Box, other: Box, limit: float) -> bool:
-    """Whether two boxes of about one size lie no further apart than so many face sizes."""
+    """Whether two boxes of similar size are at most `limit` face sizes apart."""
     distance = apart(box, other)
     return distance is not None and distance <= limit
 
 
 def gap(box: Box, other: Box) -> float:
-    """px between two boxes, along the axis in which they are further apart; 0 if they meet."""
+    """Gap between two boxes in px, the larger of both axes; 0 if they touch."""
     between = np.maximum(box[:2] - other[2:4], other[:2] - box[2:4])
     return max(0.0, float(between.max()))
 
 
 def overlap(box: Box, other: Box) -> float:
-    """What two boxes share, as a share of the smaller one."""
+    """Intersection of two boxes as a share of the smaller one."""
     low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:4], other[2:4])
     areas = [float(np.prod(b[2:4] - b[:2])) for b in (box, other)]
     return float(np.clip(high - low, 0, None).prod()) / max(min(areas), 1e-9)

@@ -1,20 +1,20 @@
-"""Landmarks that hold still: found on key frames, carried by flow through the frames between.
+"""Stable landmarks: detected on key frames, carried by flow through the frames in between.
 
-A network sees each frame afresh, and its points jitter by .3 % of the outer-eye distance: a third
-of a micro-expression. A point that Lucas-Kanade carries from a picture of the same face moves by
-what the face moves. What that leaves to do is to know when the picture no longer fits:
+A network's points jitter by .3 % of the outer-eye distance from frame to frame, a third of a
+micro-expression. A point tracked by Lucas-Kanade from a reference picture of the same face moves
+only with the face. The difficulty is to detect when the reference no longer fits:
 
-- Every frame is first put on the references' crop by the points that no expression moves, so that
-  Lucas-Kanade sees only what is left: with a turned or grown crop it would answer for the middle of
-  the window's texture, not for its center.
-- Points go in groups (a brow, an eye's lids, a lip ...). Each group has a reference: a crop, and
-  where in it the points are. While the reference fits, errors do not add up, however long that is.
-- Where it does not fit, the frame before becomes the reference; where that does not fit either (a
-  jaw that drops within one frame), the network says where the group is.
-- The first reference is kept as the group's home, and returned to as soon as it fits again, so that
-  a turn of the head or a word leaves nothing behind.
-- The network looks in at times and pulls each group toward what it sees, the less, the more looks
-  have gone into the group's place already. Pulls are spread over many frames.
+- Every frame is first aligned with the references' crop by the points that no expression moves, so
+  that Lucas-Kanade only measures the remainder: in a rotated or scaled crop it would track the
+  centroid of the window's texture, not its center.
+- Points form groups (a brow, an eye's lids, a lip ...). Each group has a reference: a crop with the
+  points' positions. While the reference fits, errors do not accumulate.
+- If it does not fit, the previous frame becomes the reference; if that does not fit either (a jaw
+  that drops within one frame), the network locates the group.
+- The first reference is stored as the group's home and used again as soon as it fits, so that a
+  head turn or a word leaves no drift.
+- The network runs from time to time and corrects each group; the more of its estimates are already
+  averaged, the smaller the correction. Corrections are spread over many frames.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from aumer.types import FloatArray, ImageArray
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-#: Landmarks that change together, and how far from the network's they may be (outer-eye distances)
-#: before flow is no longer believed. It is believed longest where skin only shifts, and the network
-#: where something opens: of lids and lips it sees the edge itself.
+#: Groups of landmarks, and the distance from the network's estimate (outer-eye distances) above
+#: which flow is rejected: large where skin only shifts, small at lids and lips, where the network
+#: sees the edge itself.
 _GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
     ((*range(5), *range(12, 17)), 0.03),  # sides of the face
     (tuple(range(5, 12)), 0.03),  # chin
@@ -50,71 +50,72 @@ _GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
     ((*range(48, 55), *range(60, 65)), 0.02),  # upper lip, corners of the mouth
     ((*range(55, 60), *range(65, 68)), 0.02),  # lower lip
 )
-#: This group goes with the head: a window on it shows more of the background than of the face.
+#: This group moves with the head: windows on it show mostly background.
 _SIDES = 0
-#: And of this one windows lose their pictures most often, for they too show what is behind.
+#: Windows of this group are lost most often, since they also show background.
 _CHIN = 1
-#: What puts a head in its place, and what it is followed by: the nose and the eyes' corners.
+#: Points for aligning and following the head: nose and eye corners.
 _RIGID = list(RIGID)
 _HEAD = np.array((*range(27, 36), 36, 39, 42, 45))
-#: px between the outer eye corners in the crop: the face's own size within these bounds. More
-#: shows no more than the video does, less leaves windows without texture.
+#: Range of the distance of the outer eye corners in the crop, px; within it the face's own size is
+#: used.
 _LEAST_EYES, _MOST_EYES = 64, 96
 #: Sides of the Lucas-Kanade window in outer-eye distances. The wide one has the least noise where
 #: the picture is that of the reference; where the head has turned or skin has deformed, the narrow
-#: one is nearer to the truth: from this share of the difference on that a window may have.
+#: one is more accurate: it is used above this share of the allowed difference.
 _WINDOW, _NARROW = 0.32, 0.14
-#: px; of small faces, which are noise for the most part, a window has to see more.
+#: Smallest side in px, since small faces are noisy.
 _LEAST_WINDOW = 27
-#: Halvings of the crop for the head; the rest needs one.
+#: Pyramid levels of the crop for the head; the other points need one.
 _LEVELS = 2
 _DEFORMED = 0.3
-#: The two agree to within this (outer-eye distances), or the narrow one has lost its picture.
+#: If the two windows differ by more than this (outer-eye distances), the narrow one is lost.
 _SLIP = 0.04
-#: Gray level and contrast that every crop is brought to, so that light does not pass for motion.
+#: Mean and contrast to which every crop is normalized, so that changes of light are not taken for
+#: motion.
 _GRAY, _CONTRAST = 128.0, 45.0
-#: A point has lost its picture where the mean gray difference in its window exceeds this share of
-#: the window's contrast, and this many gray levels. (Of a mouth that opens the share passes .3
-#: where flow goes wrong by 1 % of the outer-eye distance; on still faces it is .05 to .15.)
+#: A point is lost if the mean gray difference in its window exceeds this share of the window's
+#: contrast, and this many gray levels. (For an opening mouth the share exceeds .3 where the error
+#: of flow is 1 % of the outer-eye distance; on still faces it is .05 to .15.)
 _MISFIT, _LEAST_MISFIT = 0.3, 6.0
-#: A group goes home if, as seen from there, it lies within this of where it is (outer-eye
-#: distances) and its windows differ by less than this share of what they may. It tries every so
-#: many frames, and gives that home up for a nearer one after so many in vain.
+#: A group returns to its home if the position tracked from there is within this of the present one
+#: (outer-eye distances) and its windows differ by less than this share of the limit. This is tried
+#: every so many frames; after this number of frames without success a nearer home is chosen.
 _HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 8, 900
-#: Groups that are believed this long are skin that only shifts. Three of four do not lose their
-#: pictures within one frame, unless something comes in front of the face.
+#: Groups with at least this distance are skin that only shifts. Three of four are never lost within
+#: one frame, unless something comes in front of the face.
 _SKIN = 0.05
-#: Where brows, nose and eyes are further than this from where flow has them (outer-eye distances),
-#: the network sees another face.
+#: If the network's brows, nose and eyes are further than this from the carried ones (outer-eye
+#: distances), it sees another face.
 _ELSEWHERE = 0.12
 #: Two frames that correlate less than this over the inner face do not show the same one. (Of two
 #: people it is .69 at most in 68 pairs of the shared videos, of one person .74 at least.)
 _SAME = 0.7
-#: Of two frames in which one face's size differs by more than this factor, the second is of another
-#: shot: a head that comes forward at a meter a second, half a meter away, grows by 1.07 in 1/30 s.
+#: If the size of a face changes between two frames by more than this factor, there is a cut: a head
+#: that comes forward at a meter a second, half a meter away, grows by 1.07 in 1/30 s.
 _GROWS = 1.25
-#: Frames from one look of the network to the next, and after a change of reference.
+#: Frames between two runs of the network, and after a change of reference.
 _LOOK, _LOOK_SOON, _LOOK_APART = 30, 6, 3
-#: Where a network sees a point depends on where in its view the face is. So each look is given the
-#: face's place a little off, in turn (outer-eye distances right and down, growth): what does not
-#: change while the face holds still would not average out.
+#: A network's estimate depends on the position of the face in its input. So the input is shifted
+#: and scaled a little in each run (outer-eye distances right and down, scale), so that this error
+#: averages out even if the face holds still.
 _VIEWS = tuple((x, y, s) for s in (0.98, 1.02) for x in (-0.06, 0.06) for y in (-0.06, 0.06))
-#: Frames that a pull is spread over.
+#: Frames over which a correction is spread.
 _GLIDE = 15
-#: Variances in squared outer-eye distances: of the network's points (jitter, and errors that
-#: change with pose and face), that a change of reference adds, and that a look's interval adds.
+#: Variances in squared outer-eye distances: of the network's points (jitter, and errors that depend
+#: on pose and face), added by a change of reference, and added between two runs of the network.
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0001**2
-#: What a network's points are off by anyway, as the face turns a little (outer-eye distances): only
-#: what is beyond it pulls, so that a place within it holds still.
+#: Unavoidable error of the network's points when the face turns a little (outer-eye distances):
+#: only the excess is corrected.
 _DOUBT = 0.008
-#: A point by itself that is further than this from the network's is put there.
+#: A single point further than this from the network's estimate is moved there.
 _SLID = 0.06
-#: The variance to begin with: of a first answer that is the mean of several looks.
+#: Initial variance, of a mean of several estimates.
 _START = _NETWORK / 9
-#: A face is at rest while no group is further than this from its home (outer-eye distances). What a
-#: network sees of turned or moved faces is off by 1 % and more, and must not be taken home.
+#: A face is at rest while no group is further than this from its home (outer-eye distances). The
+#: network's error on turned or moved faces is 1 % and more, and must not affect the home.
 _REST = 0.015
-#: A group that has moved this far (outer-eye distances) since a look is looked at again.
+#: If a group has moved this far (outer-eye distances) since the network's last run, it runs again.
 _MOVED = 0.03
 
 
@@ -124,11 +125,11 @@ class _Group:
     Attributes:
         index: their numbers.
         believed: see `_GROUPS`.
-        crop: the picture that they are carried from.
-        variance: of their place, in squared outer-eye distances.
-        home, home_starts, home_limits, home_variance: the picture to return to, where they are in
-            it, by how many gray levels each of its windows may differ, and that variance there.
-        away: frames since it was left; 0 at home.
+        crop: the reference picture.
+        variance: of their position, in squared outer-eye distances.
+        home, home_starts, home_limits, home_variance: the home picture, positions in it, allowed
+            differences of its windows in gray levels, and the variance there.
+        away: frames since home was left; 0 at home.
     """
 
     def __init__(self, index: tuple[int, ...], believed: float) -> None:
@@ -144,12 +145,12 @@ class _Group:
 class CarriedLandmarker(Landmarker):
     """Another landmarker's points, carried by flow. Interface: `aumer.face.interface.Landmarker`.
 
-    `None` is also the answer where the picture changes from one frame to the next as no face does:
-    at a cut, or where something comes in front.
+    Also returns `None` if the picture changes between frames more than a face can: at a cut, or if
+    something comes in front.
 
     Args:
-        landmarker: looks at the first frame, about once in 30 afterward, and wherever the picture
-            has changed.
+        landmarker: runs on the first frame, about every 30 frames afterward, and whenever the
+            picture has changed.
     """
 
     def __init__(self, landmarker: Landmarker) -> None:
@@ -211,7 +212,7 @@ class CarriedLandmarker(Landmarker):
             self._begin(image, points, variance=_NETWORK / 9)
             return
         homes = np.asarray(memory["homes"], np.uint8)
-        # In the crops' own size, whatever the face's is by now.
+        # In the size of the stored crops, whatever the face's present size.
         self._begin(image, points, variance=_NETWORK / 9, eyes=homes.shape[1] // 2)
         ends = np.cumsum([len(g.index) for g in self._groups])[:-1]
         starts = np.split(np.asarray(memory["home_starts"], np.float64), ends)
@@ -222,7 +223,7 @@ class CarriedLandmarker(Landmarker):
             group.home_limits = self._limits_of(group.home, home_starts)
             self._homes.take(self._pyramid(group.home), home_starts, group.index)
             group.home_variance, group.variance, away = map(float, row)
-            group.away = int(away) + 1  # here is not home, if only for a moment
+            group.away = int(away) + 1  # this position is not home
 
     def _begin(
         self, image: ImageArray, points: Points, *, variance: float, eyes: int | None = None
@@ -238,7 +239,7 @@ class CarriedLandmarker(Landmarker):
         self._points, self._seen = points, applied(self._to_crop, points)
         self._pulls_left = 0
         narrow = round(_NARROW * self._eyes) | 1
-        #: What the landmarks are carried from, in wide and in narrow windows, and their homes.
+        #: The wide and narrow windows of the references and homes.
         self._wide, self._homes = (Windows(68, self._window, _LEVELS) for _ in range(2))
         self._narrow = Windows(68, narrow, 0)
         for group in self._groups:
@@ -249,7 +250,7 @@ class CarriedLandmarker(Landmarker):
     def _refer(
         self, group: _Group, crop: ImageArray, picture: Pyramid, seen: Points, variance: float
     ) -> None:
-        """From now on the group is carried from this crop, where it lies as seen."""
+        """Make this crop the group's reference, with the points at `seen`."""
         index = group.index
         group.crop, group.variance = crop, variance
         self._wide.take(picture, seen[index], index)
@@ -259,14 +260,14 @@ class CarriedLandmarker(Landmarker):
         group.away = max(1, group.away)
 
     def _settle(self, group: _Group) -> None:
-        """The group's present reference is home."""
+        """Make the group's present reference its home."""
         index = group.index
         group.home, group.home_variance, group.away = group.crop, group.variance, 0
         group.home_starts, group.home_limits = self._starts[index].copy(), self._limits[index]
         self._homes.copy(self._wide, index)
 
     def _limits_of(self, crop: ImageArray, points: Points) -> Points:
-        """Gray levels by which the window round each point may differ from this one."""
+        """Allowed difference of the window around each point, in gray levels."""
         half = self._window // 2
         contrast = np.empty(len(points))
         for k, (x, y) in enumerate(np.rint(points).astype(int).clip(0, len(crop) - 1)):
@@ -286,7 +287,7 @@ class CarriedLandmarker(Landmarker):
     def _follow(self, image: ImageArray, points: Points) -> FloatArray | None:
         head = self._head(image, self._to_crop)
         if head is None:
-            # It went too fast to be followed: the network says about where it is.
+            # Too fast to follow: the network gives the approximate position.
             rough = self._look_twice(image, points)
             if rough is None:
                 return None
@@ -323,7 +324,7 @@ class CarriedLandmarker(Landmarker):
         return self._points.astype(np.float32)
 
     def _begin_anew(self, image: ImageArray, points: Points) -> FloatArray | None:
-        """The network's points, where no reference shows what it sees round these."""
+        """Restart from the network's points, if no reference fits there."""
         found = self._network(image, box_round(points.astype(np.float32)))
         if found is None:
             return None
@@ -332,9 +333,9 @@ class CarriedLandmarker(Landmarker):
         return found if _same(self._crop, before) else None
 
     def _head(self, image: ImageArray, to_crop: Points) -> tuple[Points, Cutting] | None:
-        """The place at which the head is as in the references, and what to cut the crop from.
+        """The transform that aligns the head with the references, and the image part to crop from.
 
-        `to_crop` is about there. `None` where the references do not show what is there.
+        `to_crop` is the initial guess. `None` if the references do not fit.
         """
         side = 2 * self._eyes
         cutting = Cutting(image, to_crop, side, room=0.1)
@@ -347,8 +348,8 @@ class CarriedLandmarker(Landmarker):
         return chained(rest, to_crop), cutting
 
     def _carry(self, picture: Pyramid) -> tuple[Points, list[_Group]]:
-        """Where each landmark is in the picture, and the groups that no reference fits."""
-        seen, change = self._starts.copy(), np.zeros(68)  # the sides go with the head
+        """Positions of the landmarks in the picture, and the groups without a fitting reference."""
+        seen, change = self._starts.copy(), np.zeros(68)  # the sides move with the head
         everywhere = np.concatenate([g.index for g in self._groups[_SIDES + 1 :]])
         seen[everywhere], change[everywhere] = self._flow(picture, everywhere)
         lost = []
@@ -356,7 +357,7 @@ class CarriedLandmarker(Landmarker):
         for group in self._groups[_SIDES + 1 :]:
             index = group.index
             if _most(change[index] > 1) and group.crop is not self._crop:
-                # The frame before looks more like this one.
+                # The previous frame is more similar.
                 assert self._picture is not None
                 variance = group.variance + _CHANGE
                 self._refer(group, self._crop, self._picture, self._seen, variance)
@@ -370,7 +371,7 @@ class CarriedLandmarker(Landmarker):
         if deformed:
             index = np.concatenate(deformed)
             moved, _ = self._find(self._narrow, picture, seen, index)
-            # A narrow window can slip to the next edge that looks like its own.
+            # A narrow window can jump to a similar edge.
             keep = np.hypot(*(moved - seen[index]).T) <= _SLIP * self._eyes
             seen[index[keep]] = moved[keep]
         for group in self._groups[_SIDES + 1 :]:
@@ -378,7 +379,7 @@ class CarriedLandmarker(Landmarker):
             if bad.all():
                 seen[group.index] = self._seen[group.index]
             elif bad.any():
-                # A point that lost its picture goes with its group.
+                # A lost point moves with its group.
                 own, starts = seen[group.index], self._starts[group.index]
                 own[bad] = starts[bad] + np.median((own - starts)[~bad], axis=0)
                 seen[group.index] = own
@@ -387,20 +388,22 @@ class CarriedLandmarker(Landmarker):
         return seen, lost
 
     def _flow(self, picture: Pyramid, index: Index) -> tuple[Points, Points]:
-        """The points carried, and by how much of what it may each one's window has changed."""
+        """The carried points, and the change of each window relative to its limit."""
         moved, misfit = self._find(self._wide, picture, self._seen, index, first=1)
         return moved, misfit.astype(np.float64) / self._limits[index]
 
     def _find(
         self, windows: Windows, picture: Pyramid, guess: Points, index: Index, **levels: int
     ) -> tuple[Points, FloatArray]:
-        """Landmarks carried by windows that were taken near them: `_starts` glides, they do not."""
+        """Landmarks carried by windows that were cut near them (`_starts` moves, the windows do
+        not).
+        """
         off = self._starts[index] - windows.points[index]
         moved, misfit = windows.find(picture, guess[index] - off, index, **levels)
         return moved + off, misfit
 
     def _try_home(self, group: _Group, picture: Pyramid, seen: Points) -> None:
-        """Back to the group's first reference, if it fits again."""
+        """Return to the group's home, if it fits again."""
         group.away += 1
         index = group.index
         if group.away > _HOME_LOST:
@@ -415,7 +418,7 @@ class CarriedLandmarker(Landmarker):
         fits = (change <= _HOME_MISFIT * group.home_limits) & (apart <= _HOME)
         if fits.mean() < 2 / 3:
             return
-        # What errors have added up to is taken back bit by bit.
+        # The accumulated error is removed gradually.
         off = np.median((here - moved)[fits], axis=0)
         group.crop, self._limits[index] = group.home, group.home_limits
         group.variance, group.away = group.home_variance, 0
@@ -427,7 +430,7 @@ class CarriedLandmarker(Landmarker):
         self._pulls_left = _GLIDE
 
     def _glide(self, seen: Points) -> None:
-        """One frame's share of the pulls, on the points and on where they started."""
+        """Apply one frame's share of the corrections to the points and their starts."""
         if self._pulls_left:
             step = (self._goals - self._starts) / self._pulls_left
             self._pulls_left -= 1
@@ -437,7 +440,7 @@ class CarriedLandmarker(Landmarker):
     # -- the network -----------------------------------------------------------------------------
 
     def _moved(self, seen: Points) -> bool:
-        """Whether a group has moved so far that its picture may have changed."""
+        """Whether a group has moved so far that its appearance may have changed."""
         way = np.hypot(*(seen - self._looked).T) / self._eyes
         if way.max() <= _MOVED:
             return False
@@ -445,14 +448,14 @@ class CarriedLandmarker(Landmarker):
         return any(_half(far[group.index]) for group in self._groups[_SIDES + 1 :])
 
     def _at_rest(self, seen: Points) -> bool:
-        """Whether the whole face is at home, and as it was there."""
+        """Whether the whole face is at home and unchanged."""
         way = np.hypot(*(seen - self._starts).T) / self._eyes > _REST
         return not any(g.away or _half(way[g.index]) for g in self._groups[_SIDES + 1 :])
 
     def _look_twice(self, image: ImageArray, points: Points) -> Points | None:
-        """What the network sees of a face that has left its place: first roughly, then there.
+        """The network's estimate for a displaced face, in two steps.
 
-        At the edge of its view, or in a view of another size, its points are off by 10 % and more.
+        At the edge of its input, or at another scale, its error is 10 % and more.
         """
         rough = self._look(image, points)
         found = None if rough is None else self._look(image, rough.astype(np.float64))
@@ -475,7 +478,7 @@ class CarriedLandmarker(Landmarker):
         picture: Pyramid,
         lost: list[_Group],
     ) -> None:
-        """What the network sees: taken over where the picture was lost, leaned to elsewhere."""
+        """Use the network's estimate: replaces lost groups and corrects the others."""
         apart = (found - seen) / self._eyes
         at_rest = self._at_rest(seen)
         for group in self._groups:
@@ -485,18 +488,18 @@ class CarriedLandmarker(Landmarker):
                 self._refer(group, crop, picture, seen, _NETWORK)
                 continue
             if group.away:
-                # A single point that slid off along an edge.
+                # A single point that slid along an edge.
                 slid = index[np.hypot(*apart[index].T) > _SLID]
                 step = found[slid] - seen[slid]
                 seen[slid] += step
                 self._starts[slid] += step
                 self._goals[slid] += step
             elif not at_rest:
-                continue  # what the network makes of another face or pose is not home's to learn
+                continue  # estimates of another face or pose must not change the home
             group.variance += _INTERVAL
             gain = group.variance / (group.variance + _NETWORK)
             group.variance *= 1 - gain
-            # From where earlier pulls will have taken it: a pull that is under way goes on.
+            # Relative to the goal of earlier corrections, which continue.
             left = found[index] - seen[index] - (self._goals[index] - self._starts[index])
             doubt = _DOUBT * self._eyes
             beyond = 1 - doubt / np.maximum(np.hypot(*left.T), doubt)
@@ -508,17 +511,17 @@ class CarriedLandmarker(Landmarker):
 
 
 def _half(flags: npt.NDArray[np.bool_]) -> bool:
-    """More than half: the median passes too."""
+    """Whether more than half are True, so that the median is, too."""
     return 2 * int(np.count_nonzero(flags)) > len(flags)
 
 
 def _most(flags: npt.NDArray[np.bool_]) -> bool:
-    """More than a third: what is left does not tell where the group is."""
+    """Whether more than a third are True; then the others are not sufficient."""
     return 3 * int(np.count_nonzero(flags)) > len(flags)
 
 
 def _levelled(crop: ImageArray) -> ImageArray:
-    """The crop, its inner part brought to one brightness and contrast."""
+    """The crop normalized to fixed brightness and contrast of its inner part."""
     inner = crop[len(crop) // 5 : -len(crop) // 4, len(crop) // 4 : -len(crop) // 4]
     mean, deviation = (float(v.item()) for v in cv2.meanStdDev(inner))
     gain = _CONTRAST / max(deviation, 1.0)
@@ -526,12 +529,12 @@ def _levelled(crop: ImageArray) -> ImageArray:
 
 
 def _as_large(moved: Points) -> bool:
-    """Whether a face that moved so is about as large as before."""
+    """Whether the transform keeps the size of the face approximately."""
     return 1 / _GROWS < float(np.hypot(*moved[:, 0])) < _GROWS
 
 
 def _same(crop: ImageArray, other: ImageArray) -> bool:
-    """Whether two crops show the same face, however lit."""
+    """Whether two crops show the same face in any light."""
     a, b = (
         cv2.resize(
             c[len(c) // 8 : -len(c) // 8, len(c) // 6 : -len(c) // 6],
@@ -546,7 +549,7 @@ def _same(crop: ImageArray, other: ImageArray) -> bool:
 
 
 def _robust_similarity(source: Points, target: Points) -> Points:
-    """`similarity` that lets go of the points that move against the rest (Cauchy weights)."""
+    """`similarity` with robust Cauchy weights."""
     weight = np.ones(len(source))
     for _ in range(3):
         transform = similarity(source, target, weight)

@@ -1,4 +1,4 @@
-"""Faces cut out of images: one similarity, one resampling, for networks, landmarks and motion."""
+"""Cropping of faces by a similarity transform, for networks, landmarks and motion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Matrix = npt.NDArray[np.float64]
 def similarity(source: Matrix, target: Matrix, weight: Matrix | None = None) -> Matrix:
     """(2, 3) rotation, scale and shift that maps `source` onto `target` in least squares.
 
-    Shapes: source and target (N, 2); weight (N,), all 1 where it is left out.
+    Shapes: source and target (N, 2); weight (N,), default all 1.
     """
     w = np.ones(len(source)) if weight is None else weight
     middle_s, middle_t = w @ source / w.sum(), w @ target / w.sum()
@@ -29,14 +29,14 @@ def similarity(source: Matrix, target: Matrix, weight: Matrix | None = None) -> 
 
 
 def applied(transform: Matrix, points: npt.NDArray[np.floating[Any]]) -> Matrix:
-    """Points (N, 2) moved by a (2, 3) transform."""
+    """Points (N, 2) transformed by a (2, 3) matrix."""
     moved: Matrix = points @ transform[:, :2].T + transform[:, 2]
     return moved
 
 
 def inverse(transform: Matrix) -> Matrix:
-    """The (2, 3) transform that takes the other one back."""
-    # In closed form: LAPACK takes a tenth of a millisecond for it on some machines.
+    """The inverse (2, 3) transform."""
+    # In closed form, since LAPACK takes a tenth of a millisecond on some machines.
     (a, b), (c, d) = transform[:, :2]
     linear = np.array([(d, -b), (-c, a)]) / (a * d - b * c)
     return np.column_stack([linear, -linear @ transform[:, 2]])
@@ -49,15 +49,14 @@ def chained(second: Matrix, first: Matrix) -> Matrix:
 
 
 class Cutting:
-    """The part of an image that a square is to be cut from, shrunk once without aliasing.
+    """The part of an image for cropping squares, downsampled once without aliasing.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         transform: (2, 3), image to square.
         side: of the square, px.
-        room: the part is larger than the square by this share of it on every side, for squares that
-            are cut a little off.
-        gray: turn it gray.
+        room: margin on every side as a share of the square, for slightly displaced squares.
+        gray: convert to gray.
     """
 
     def __init__(
@@ -82,12 +81,12 @@ class Cutting:
         if gray:
             patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
         scale = float(np.hypot(*linear[:, 0]))
-        self._pixel = 1  # of the patch, in px of the image
+        self._pixel = 1  # pixel size of the patch, in px of the image
         if gray and scale < 1:
-            # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
+            # Anti-aliasing by a Gaussian as wide as a pixel of the crop.
             patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
         while not gray and scale * self._pixel < 0.5 and min(patch.shape[:2]) > 1:
-            # For networks no pixel may be missed, and a fifth of the time is enough.
+            # For networks area averaging is sufficient and five times faster.
             high, wide = patch.shape[0] // 2, patch.shape[1] // 2
             even = patch[: 2 * high, : 2 * wide]
             patch = cv2.resize(even, (wide, high), interpolation=cv2.INTER_AREA)
@@ -97,10 +96,10 @@ class Cutting:
     def cut(self, transform: Matrix, side: int, *, black_outside: bool = False) -> ImageArray:
         """The square of `side` px that `transform` maps the image onto: (side, side[, 3]) uint8.
 
-        Where it reaches over the image it repeats the edge, or is black.
+        Outside the image the border is replicated, or black.
         """
         linear, shift = transform[:, :2], transform[:, 2]
-        # Pixels are counted by their middles.
+        # Pixel coordinates refer to pixel centers.
         first = self._corner + (self._pixel - 1) / 2
         warped = cv2.warpAffine(
             self._patch,
@@ -115,7 +114,7 @@ class Cutting:
 def cut_out(
     image: ImageArray, transform: Matrix, side: int, *, gray: bool, black_outside: bool = False
 ) -> ImageArray:
-    """One square cut out of an image; see `Cutting`."""
+    """Crop one square from an image; see `Cutting`."""
     return Cutting(image, transform, side, gray=gray).cut(
         transform, side, black_outside=black_outside
     )

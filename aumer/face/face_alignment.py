@@ -12,31 +12,31 @@ from aumer.face.interface import Landmarker
 from aumer.files import StrPath
 from aumer.types import FloatArray, ImageArray
 
-#: Boxes narrower or lower than this (px) leave the crop without pixels.
+#: Smallest side of a box, px.
 _MIN_BOX = 4.0
-#: A crop wider than this many times the image shows no face that could be read.
+#: Largest ratio of the crop's width to the image's.
 _MAX_CROP = 4.0
 
 
 class FaceAlignmentLandmarker(Landmarker):
     """2D FAN-4. Interface: `aumer.face.interface.Landmarker`. Keeps no state between frames.
 
-    **Box.** FAN sees a square 2.05 times as wide as the box (the mean of its sides), its center
-    12 % of the box's height above the box's. The authors' own evaluation builds this square from
-    the extent of the 68 points, brows to chin, which is the box the face tracker hands over from
-    one frame to the next; so boxes are used as they come. A detector's box on a first frame (from
-    the hairline, or of the eyes and mouth only) may be a fifth larger or smaller.
+    **Box.** FAN sees a square 2.05 times as wide as the box (the mean of its sides), its center 12
+    % of the box's height above the box's. The authors' own evaluation builds this square from the
+    extent of the 68 points, brows to chin, which is the box that the face tracker passes from frame
+    to frame; so boxes are used unchanged. A detector's box on a first frame (from the hairline, or
+    of the eyes and mouth only) may be a fifth larger or smaller.
 
-    **Points** lie where the heatmaps peak in the image, read between their cells (1/64 of the
-    square wide). The package's own `get_landmarks_from_image` reads them to half a cell, cuts them
-    to whole pixels, and neglects that the square's corners are whole pixels too: its points jump
-    where a face or a box moves slowly, and here such jumps would pass for motion.
+    **Points** are the peaks of the heatmaps, interpolated between cells (1/64 of the square wide).
+    The package's `get_landmarks_from_image` has a resolution of half a cell, truncates to integer
+    pixels, and ignores that the square's corners are integers, too: its points jump when a face or
+    box moves slowly, which would be taken for motion here.
 
     Args:
-        weights: path of `2DFAN4-11f355bf06.pth.tar`; `None` looks where the package keeps it (the
+        weights: path of `2DFAN4-11f355bf06.pth.tar`; `None` uses the package's path (the
             checkpoints folder of torch hub). Nothing is ever downloaded.
         device: a torch device.
-        flip: average with the mirrored image, as the package does by default. False takes half the
+        flip: average with the mirrored image, as the package does by default. False halves the
             time.
         min_score: the box holds no face if the 68 heatmap peaks are lower than this on average.
             Peaks were trained to be 1; on clear faces they are near 0.9.
@@ -55,9 +55,9 @@ class FaceAlignmentLandmarker(Landmarker):
         flip: bool = True,
         min_score: float = 0.3,
     ) -> None:
-        _weights.find("face-alignment", weights)  # before the seconds that importing torch takes
+        _weights.find("face-alignment", weights)  # before the slow import of torch
         try:
-            # The package's FaceAlignment class would download weights, those of a detector too.
+            # The package's FaceAlignment class would download weights, also of a detector.
             from face_alignment import utils
             from face_alignment.models import FAN
         except ImportError as error:
@@ -80,13 +80,13 @@ class FaceAlignmentLandmarker(Landmarker):
         self._min_score = min_score
 
     def reset(self) -> None:
-        """Nothing to forget: every call is independent of the others."""
+        """Nothing to do: calls are independent."""
 
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
         """(H, W, 3) uint8 RGB and a (4,) box -> (68, 2) float32 px, iBUG-68 order.
 
-        `None` where the peaks are too low, the square lies outside the image, or the box is under
-        4 px or huge beside the image.
+        `None` if the peaks are too low, the square lies outside the image, or the box is below 4 px
+        or much larger than the image.
         """
         x0, y0, x1, y1 = (float(v) for v in box)
         width, height = x1 - x0, y1 - y0
@@ -99,7 +99,7 @@ class FaceAlignmentLandmarker(Landmarker):
             return None
         center = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - utils.CENTER_Y_OFFSET * height])
         res = utils.CROP_RESOLUTION
-        # `crop` computes these corners in the same way: whole pixels, the second one excluded.
+        # As in the package's `crop`: integer pixels, the second corner excluded.
         first, last = (utils.transform([p, p], center, scale, res, True).numpy() for p in (1, res))
         if (last < 1).any() or (first >= image.shape[1::-1]).any():
             return None
@@ -141,7 +141,7 @@ def _peaks(heatmaps: FloatArray) -> FloatArray:
     for axis, (down, right) in enumerate([(0, 1), (1, 0)]):
         before = heatmaps[k, row - down, column - right]
         after = heatmaps[k, row + down, column + right]
-        bend = 2 * top - before - after  # 0 where all three are equal
-        # The top is the highest of the three, so the shift is half a cell at most.
+        bend = 2 * top - before - after  # 0 if all three are equal
+        # The top is the highest of the three, so the shift is at most half a cell.
         peaks[k, axis] += (after - before) / np.where(bend > 0, 2 * bend, 1)
     return peaks

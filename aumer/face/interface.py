@@ -1,8 +1,8 @@
-"""The two interfaces of the face stage. One conformance suite (tests/face) runs every back end.
+"""The two interfaces of the face stage.
 
-A registered back end is a factory: called without arguments (or with `weights=` where it has any)
-it returns an object that keeps one of these contracts, derived from its class here; any other is
-refused. Only what is abstract must be written.
+One conformance suite (tests/face) tests every back end. A registered back end is a factory: called
+without arguments (or with `weights=` if it has any) it returns an object of a subclass of these
+classes; others are refused. Only abstract methods must be implemented.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def box_round(landmarks: FloatArray) -> FloatArray:
 
 
 class Detector(ABC):
-    """Finds faces in one image. Holds no state: equal images give equal boxes.
+    """Detects faces in one image. Stateless: equal images give equal boxes.
 
     Example:
         >>> class Middle(Detector):
@@ -42,8 +42,8 @@ class Detector(ABC):
     def __call__(self, image: ImageArray) -> FloatArray:
         """(H, W, 3) uint8 RGB -> (N, 5) float32: x0, y0, x1, y1 in px and a score in [0, 1].
 
-        Boxes are finite with x1 > x0 and y1 > y0, and may reach over the image's edge. No face
-        gives (0, 5).
+        Boxes are finite with x1 > x0 and y1 > y0, and may extend beyond the image. Without a face
+        it is (0, 5).
         """
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class Detector(ABC):
 
 
 class Landmarker(ABC):
-    """Finds the 68 landmarks of the face in a box. May use earlier frames until `reset`.
+    """Locates the 68 landmarks of the face in a box. May use earlier frames until `reset`.
 
     Example:
         >>> from aumer.face.mean_face import MEAN_FACE
@@ -69,29 +69,31 @@ class Landmarker(ABC):
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
         """(H, W, 3) uint8 RGB and a (4,) box x0, y0, x1, y1 -> (68, 2) float32 px, iBUG-68 order.
 
-        `None` where the box holds no face; of a landmarker with a memory, also where it holds
-        another than the face before. All values are finite.
+        `None` if the box contains no face, or, for a landmarker with memory, another face than
+        before. All values are finite.
         """
 
     def near(self, image: ImageArray, landmarks: FloatArray) -> FloatArray | None:
-        """The same of a face whose landmarks (68, 2) are roughly known, from the frame before."""
+        """The same for a face whose approximate landmarks (68, 2) are known from the frame
+        before.
+        """
         return self(image, box_round(landmarks))
 
     def reset(self) -> None:
-        """Forget every earlier frame: what follows is as from a new object."""
+        """Forget all earlier frames; the next call behaves like that of a new object."""
         return
 
     def memory(self) -> Memory:
-        """What of the earlier frames goes into the next piece of a video, beside the landmarks."""
+        """The state besides the landmarks, for continuing with the next chunk of a video."""
         return {}
 
     def resume(
         self, image: ImageArray, landmarks: FloatArray, memory: Mapping[str, Any] | None = None
     ) -> None:
-        """Forget, then know that `image` shows the face with these landmarks (68, 2).
+        """Reset, then continue from `image`, which shows the face with these landmarks (68, 2).
 
         Args:
-            memory: what `memory` gave on that frame, read back from a file perhaps.
+            memory: the value of `memory` at that frame, possibly read from a file.
         """
         self.reset()
 

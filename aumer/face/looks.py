@@ -1,4 +1,4 @@
-"""What one look at a face says: whether its landmarks can be used, and whether two looks agree."""
+"""Checks of landmarks: whether they are usable, and whether two estimates agree."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from aumer.types import FloatArray
 
 #: Outer eye corners.
 EYES = (36, 45)
-#: How far the nose's tip may lie from the middle of the eyes, along their line, in outer-eye
-#: distances, times how much higher than wide the face looks (eyes to mouth by outer-eye distance).
-#: Of heads turned by 45 degrees, as the mesh sees them, it is .44 at most, by 60 it is .52 to .61,
-#: by 90 it is .71 and more; between, half of the face is hidden, and what a network says of it is
-#: invented (benchmarks/accuracy/landmarks.py, poor pictures).
+#: Largest distance of the nose's tip from the middle of the eyes along their line, in outer-eye
+#: distances, times the ratio of height (eyes to mouth) to outer-eye distance. With the mesh it is
+#: at most .44 for heads turned by 45 degrees, .52 to .61 for 60, .71 and more for 90; in between
+#: half of the face is hidden, and a network invents its landmarks
+#: (benchmarks/accuracy/landmarks.py, poor pictures).
 _NOSE_TIP, _ASIDE = 30, 0.64
-#: Landmarks that two looks see further apart than this (mean, in outer-eye distances) are made up.
-#: Of 192 upright faces (plain, dark, blurred and small) it is .009 at most; of 53 that lie on their
-#: side or head, and have landmarks the right way up, 47 are further apart, or are not seen again.
+#: Mean difference of two estimates of landmarks (outer-eye distances) above which they are
+#: invented. For 192 upright faces (plain, dark, blurred and small) it is at most .009; for 53 faces
+#: on their side or upside down with upright landmarks it is larger in 47, or the second estimate
+#: fails.
 _MADE_UP = 0.03
 
 
 def is_usable(landmarks: FloatArray, shape: tuple[int, ...], min_eye_distance: float) -> bool:
-    """Whether a face lies in a picture of that shape, is large enough and not turned too far."""
+    """Whether a face lies in a picture of this shape, is large enough and not turned too far."""
     right, left = landmarks[list(EYES)].astype(np.float64)
     center = landmarks.mean(axis=0)
     if not ((center >= 0).all() and center[0] < shape[1] and center[1] < shape[0]):
@@ -35,9 +36,9 @@ def is_usable(landmarks: FloatArray, shape: tuple[int, ...], min_eye_distance: f
 
 
 def turned_aside(landmarks: FloatArray) -> float:
-    """How far the nose's tip lies from the middle of the face, as `_ASIDE` measures it."""
+    """Distance of the nose's tip from the middle of the face, in the measure of `_ASIDE`."""
     right, left = landmarks[list(EYES)].astype(np.float64)
-    # Along the line of the eyes the nose's tip is in the middle of a frontal face.
+    # In a frontal face the nose's tip is in the middle along the line of the eyes.
     eyes, middle = left - right, (right + left) / 2
     width = max(float(np.hypot(*eyes)), 1e-9)
     height = float(np.hypot(*(landmarks[48:68].mean(axis=0) - middle)))
@@ -51,7 +52,7 @@ def stands(landmarks: FloatArray) -> bool:
 
 
 def agree(landmarks: FloatArray, again: FloatArray | None) -> bool:
-    """Whether another look at a face found the same landmarks."""
+    """Whether two estimates of landmarks agree."""
     if again is None:
         return False
     right, left = landmarks[list(EYES)].astype(np.float64)
@@ -60,36 +61,36 @@ def agree(landmarks: FloatArray, again: FloatArray | None) -> bool:
 
 
 class Landmarkers:
-    """One landmarker for each face that is seen at the same time; who lost theirs leaves it.
+    """A pool of landmarkers, one for each simultaneously visible face.
 
     Args:
-        make: makes another.
+        make: makes a landmarker.
     """
 
     def __init__(self, make: Callable[[], Landmarker]) -> None:
         self._make = make
-        self._made: list[Landmarker] = []  # all of them; a failure may leave one in nobody's hands
+        self._made: list[Landmarker] = []  # all of them, so that all are closed after a failure
         self._spare: list[Landmarker] = []
 
     def add(self, landmarker: Landmarker) -> None:
-        """One that is there already."""
+        """Add an existing landmarker."""
         self._made.append(landmarker)
         self._spare.append(landmarker)
 
     def take(self) -> Landmarker:
-        """One that nobody has."""
+        """Get a free landmarker."""
         if not self._spare:
             self._made.append(CheckedLandmarker(self._make()))
             return self._made[-1]
         return self._spare.pop()
 
     def give_back(self, landmarker: Landmarker) -> None:
-        """It forgets whom it saw."""
+        """Reset and return a landmarker."""
         landmarker.reset()
         self._spare.append(landmarker)
 
     def close(self) -> None:
-        """Give back what they hold."""
+        """Close all landmarkers."""
         made, self._made, self._spare = self._made, [], []
         for landmarker in made:
             landmarker.close()

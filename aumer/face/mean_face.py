@@ -1,4 +1,4 @@
-"""A mean face: where the 68 landmarks lie and how deep, for alignment, head motion and drawing."""
+"""A mean face: positions and depths of the 68 landmarks, for alignment, head motion and drawing."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ MEAN_FACE = np.array(
 #: Landmarks that no expression moves much: the nose's ridge and base, the eye corners.
 RIGID = (27, 28, 29, 30, 33, 36, 39, 42, 45)
 
-#: Where `MEAN_FACE`'s origin lies in a square crop, in crop sides, whose outer eye corners lie half
+#: Position of `MEAN_FACE`'s origin in a square crop, in crop sides, with the outer eye corners half
 #: a side apart; leaves room for a dropped jaw.
 CROP_ORIGIN = (0.5, 0.36)

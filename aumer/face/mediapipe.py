@@ -1,4 +1,4 @@
-"""MediaPipe back ends, for comparison: what aumer ran on before it ran the networks itself.
+"""MediaPipe back ends, for comparison; earlier versions of aumer used them.
 
 `MediaPipeDetector` is BlazeFace (full range, then short range for faces that fill the image);
 `MediaPipeLandmarker` is the 468-point face mesh, read at the points nearest to iBUG-68.
@@ -23,8 +23,9 @@ from aumer.types import FloatArray, ImageArray
 
 @Momentary
 def _without_sound() -> Callable[[], None]:
-    """MediaPipe imports `sounddevice` for its microphones, which looks for a library of the system
-    by starting ldconfig, a linker and a compiler; without it MediaPipe goes without sound."""
+    """Prevents MediaPipe from importing `sounddevice`, which searches a system library by starting
+    ldconfig, a linker and a compiler; MediaPipe works without it.
+    """
     name = "sounddevice"
     if name in sys.modules or "mediapipe" in sys.modules:
         return lambda: None
@@ -38,8 +39,8 @@ def _without_sound() -> Callable[[], None]:
 
 
 def _solutions() -> Any:
-    # MediaPipe logs at every graph start, by glog and by TensorFlow's copy of it, which read these
-    # once, as they are loaded; only errors are of use to a user. What he has set himself stands.
+    # MediaPipe logs at every graph start, by glog and TensorFlow's copy of it, which read these
+    # variables once when loaded; only errors matter to users. Values set by the user are kept.
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
@@ -70,8 +71,8 @@ class MediaPipeDetector(Detector):
     def __init__(self, threshold: float = 0.5) -> None:
         detection = _solutions().face_detection
         with unannounced():
-            # The graphs' threads go on announcing themselves until a first result is out.
-            # Full range sees faces down to about 1/20 of the image, short range those that fill it.
+            # The graphs' threads print messages until the first result. Full range detects faces
+            # down to about 1/20 of the image, short range those that fill it.
             self._models = [
                 detection.FaceDetection(min_detection_confidence=threshold, model_selection=m)
                 for m in (1, 0)
@@ -102,12 +103,12 @@ class MediaPipeDetector(Detector):
 
 
 class MediaPipeLandmarker(Landmarker):
-    """The face mesh in its tracking mode, run inside a window round the face.
+    """The face mesh in its tracking mode, run inside a window around the face.
 
-    The mesh's own detector prefers the most certain face, not the one asked for, and sees an image
-    of 128 px; the window leaves it one face and enough pixels. The window stays in place while the
-    face does, because moving it breaks the mesh's tracking.
-    Interface: `aumer.face.interface.Landmarker`.
+    The mesh's own detector takes the most certain face, not the requested one, and reads 128 px;
+    the window leaves one face with enough pixels. The window is fixed while the face stays in
+    place, because moving it breaks the mesh's tracking. Interface:
+    `aumer.face.interface.Landmarker`.
 
     Raises:
         BackendUnavailable: MediaPipe is not installed or has no built-in models.
@@ -130,7 +131,7 @@ class MediaPipeLandmarker(Landmarker):
             self._mesh = None
 
     def close(self) -> None:
-        self.reset()  # the mesh is all that it holds
+        self.reset()  # closes the mesh
 
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
         fresh = self._mesh is None or not self._holds(box)
@@ -138,7 +139,7 @@ class MediaPipeLandmarker(Landmarker):
             self._open_window(box)
         x0, y0, side = self._window
         crop = _square(image, x0, y0, side)
-        # The graph's threads go on announcing themselves until its first result is out.
+        # The graph's threads print messages until the first result.
         with unannounced() if fresh else contextlib.nullcontext():
             found = self._mesh.process(crop).multi_face_landmarks
         if not found:

@@ -1,8 +1,8 @@
-"""The face networks that ship: BlazeFace, which finds faces, and the face mesh, their landmarks.
+"""The shipped face networks: BlazeFace (detection) and the face mesh (landmarks).
 
 The three files in `networks/` are Google's, as MediaPipe carries them (Apache-2.0; `NOTICE` there
-says from where). They are run by OpenCV, which every installation has; what surrounds them (boxes
-from anchors, crops, points in the image) is written here from the model cards:
+says from where). They are run by OpenCV, which every installation has; pre- and postprocessing
+(boxes from anchors, crops, points in the image) follow the model cards:
 
 - "MediaPipe BlazeFace Model Card (Short Range)" and "(Full Range)", 2021, and Bazarevsky et al.,
   "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019: anchors, boxes, blending.
@@ -42,7 +42,7 @@ MESH_TO_IBUG68: tuple[int, ...] = (
 
 
 class _Network:
-    """One network, read once a process; `run` gives the named outputs."""
+    """One network, read once per process; `run` returns the named outputs."""
 
     def __init__(self, name: str, outputs: tuple[str, ...]) -> None:
         path = weights.shipped(name)
@@ -55,10 +55,10 @@ class _Network:
                 "that installs OpenCV 4.11"
             ) from error
         self._outputs = outputs
-        self._lock = Lock()  # OpenCV's networks keep their input and output in themselves
+        self._lock = Lock()  # OpenCV's networks are not thread-safe
 
     def run(self, blob: FloatArray) -> list[FloatArray]:
-        """(1, 3, S, S) float32 -> each output, without its axes of length 1."""
+        """(1, 3, S, S) float32 -> outputs, squeezed."""
         with self._lock:
             self._net.setInput(blob)
             # By name: what an unnamed `forward` returns differs between OpenCV's releases.
@@ -76,12 +76,12 @@ def _blob(square: ImageArray, scale: float, shift: float) -> FloatArray:
 
 
 class _BlazeFace:
-    """One range of BlazeFace: an image to raw boxes.
+    """One range of BlazeFace: raw boxes from an image.
 
     Args:
-        name: of the network.
+        name: name of the network.
         size: side of its square input, px.
-        anchors: (stride, boxes at each place) of each of its grids, in the order of its output.
+        anchors: (stride, boxes per cell) of each grid, in the order of the output.
         outputs: names of its scores and its boxes.
     """
 
@@ -128,10 +128,11 @@ class _BlazeFace:
 
 
 class BlazeFaceDetector(Detector):
-    """BlazeFace: full range sees faces down to 1/20 of the image, short range those that fill it.
+    """BlazeFace: full range detects faces down to 1/20 of the image, short range those that fill
+    it.
 
-    Boxes reach from the forehead to the chin; overlapping ones are blended, as BlazeFace's authors
-    do, by their scores. Interface: `aumer.face.interface.Detector`.
+    Boxes extend from the forehead to the chin; overlapping ones are blended by their scores, as by
+    BlazeFace's authors. Interface: `aumer.face.interface.Detector`.
 
     Args:
         threshold: least score, in [0, 1].
@@ -173,8 +174,8 @@ def _blaze_faces() -> tuple[_BlazeFace, _BlazeFace]:
 def blended(boxes: FloatArray, overlap: float = 0.3) -> FloatArray:
     """(N, 5) boxes with scores -> one box for each face, the best first.
 
-    Every box that overlaps the best one by more than `overlap` (IoU) is another look at the same
-    face: their mean, weighted by score, jumps less than the best box itself.
+    Boxes with an IoU above `overlap` with the best one belong to the same face; their mean,
+    weighted by score, is more stable than the best box.
     """
     left = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     found = []
@@ -205,24 +206,24 @@ def iou(box: FloatArray, boxes: FloatArray) -> npt.NDArray[np.float64]:
 # -- the face mesh -----------------------------------------------------------------------------
 
 
-#: Side of the mesh's input, and of the square that it looks at: the box round the whole mesh,
-#: forehead to chin, this much larger (model card).
+#: Side of the mesh's input, and the factor from the box of the whole mesh, forehead to chin, to the
+#: input square (model card).
 _MESH_PX, _MESH_ROOM = 192, 1.5
-#: What a first look takes for that square: a box's longer side times this ...
+#: Input square for the first estimate: a box's longer side times this ...
 _FIRST_LOOK = 1.6
-#: ... and of a face whose landmarks are known, its middle and side as `MEAN_FACE` counts.
+#: ... and for a face with known landmarks, center and side in units of `MEAN_FACE`.
 _MESH_MIDDLE, _MESH_SIDE = (0.0, 0.2), 3.0
-#: How the squares of a face's first looks are shifted (shares of the side) and grown. The mesh's
-#: answer depends on where in its square the face is by .3 % of the outer-eye distance; the mean of
-#: several does less so.
+#: Shifts (shares of the side) and scales of the squares for a face's first estimates. The mesh's
+#: output varies with the position in its square by .3 % of the outer-eye distance; the mean of
+#: several varies less.
 _FIRST_LOOKS = (
     (0, 0, 1),
     *((x, y, s) for s in (0.98, 1.02) for x in (-0.02, 0.02) for y in (-0.02, 0.02)),
 )
-#: Where those looks differ by more than this (standard deviation of a point, mean, in shares of the
-#: square's side), what they see is invented. Of 153 real frames it is .0036 at most, of faces made
-#: poor (dark, small, under sunglasses, a mask, turned by up to 55 degrees) .0082; of those turned
-#: by 75 degrees and more whose nose the mesh does not put aside .0090 at least.
+#: If these estimates differ by more than this (mean standard deviation of a point, in shares of the
+#: square's side), the landmarks are invented. For 153 real frames it is at most .0036, for degraded
+#: faces (dark, small, sunglasses, a mask, turned by up to 55 degrees) .0082; for faces turned by 75
+#: degrees and more with a centered nose at least .0090.
 _INVENTED = 0.0085
 #: Vertices at the outer corners of the eyes: the square is upright where they are level.
 _LEVEL = (33, 263)
@@ -231,8 +232,8 @@ _LEVEL = (33, 263)
 class MeshLandmarker(Landmarker):
     """The face mesh, 468 points, read at those nearest to iBUG-68.
 
-    Each look at a face tells where the next one should look; nothing else is kept from frame to
-    frame. Interface: `aumer.face.interface.Landmarker`.
+    Each estimate determines the next input square; there is no other state. Interface:
+    `aumer.face.interface.Landmarker`.
 
     Args:
         min_score: the mesh's own score, in [0, 1], below which the box holds no face.
@@ -250,7 +251,7 @@ class MeshLandmarker(Landmarker):
     def reset(self) -> None:
         scale = _MESH_PX / _MESH_SIDE
         x, y = _MESH_MIDDLE
-        #: From the mean face's place to the square's.
+        #: From the mean face to the input square.
         self._square = np.array(
             [(scale, 0, _MESH_PX / 2 - scale * x), (0, scale, _MESH_PX / 2 - scale * y)]
         )
@@ -260,8 +261,8 @@ class MeshLandmarker(Landmarker):
         size = max(x1 - x0, y1 - y0)
         if not size >= 2 or not np.isfinite((x0, y0)).all():
             return None
-        # A box says little of where in it the face is, and nothing of how it is turned: so the
-        # first look's score is not asked. The second look is where the first one saw the face.
+        # A box does not determine position and rotation of the face exactly, so the score of the
+        # first estimate is ignored. The second estimate uses the position of the first.
         mesh, _ = self._look(image, _upright((x0 + x1) / 2, (y0 + y1) / 2, _FIRST_LOOK * size, 0.0))
         look = _look_at(mesh)
         if look is None:
@@ -289,12 +290,12 @@ class MeshLandmarker(Landmarker):
         )
 
     def _read(self, image: ImageArray, look: Matrix) -> FloatArray | None:
-        """The 68 points, where the mesh is sure of them."""
+        """The 68 points, if the mesh's score is sufficient."""
         mesh, score = self._look(image, look)
         return self._taken(mesh) if score >= self._min_score else None
 
     def _taken(self, mesh: Matrix) -> FloatArray | None:
-        """The 68 points of a mesh; the next look is where this one saw the face."""
+        """The 68 points of a mesh; updates the next input square."""
         points: FloatArray = mesh[list(MESH_TO_IBUG68)].astype(np.float32)
         transform, following = _mean_face_transform(points), _look_at(mesh)
         if transform is None or following is None:
@@ -303,7 +304,7 @@ class MeshLandmarker(Landmarker):
         return points
 
     def _look(self, image: ImageArray, look: Matrix) -> tuple[Matrix, float]:
-        """The whole mesh (468, 2) in the image, seen in the square that `look` maps it onto."""
+        """The whole mesh (468, 2) in the image, from the square of the transform `look`."""
         square = cut_out(image, look, _MESH_PX, gray=False, black_outside=True)
         mesh, logit = self._network.run(_blob(square, 1.0, 0.0))
         points = applied(inverse(look), mesh.reshape(-1, 3)[:, :2].astype(np.float64))
@@ -311,14 +312,14 @@ class MeshLandmarker(Landmarker):
 
 
 def _mean_face_transform(landmarks: FloatArray) -> Matrix | None:
-    """From the mean face to the face; `None` where there is hardly one."""
+    """The transform from the mean face to the face; `None` if it is degenerate."""
     rigid = list(RIGID)
     transform = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))
     return transform if np.isfinite(transform).all() and np.hypot(*transform[:, 0]) >= 1 else None
 
 
 def _look_at(mesh: Matrix) -> Matrix | None:
-    """The square in which the face of this mesh is best seen; `None` where there is hardly one."""
+    """The best input square for the face of this mesh; `None` if it is degenerate."""
     low, high = mesh.min(axis=0), mesh.max(axis=0)
     side = _MESH_ROOM * float(max(high - low))
     if not (np.isfinite(mesh).all() and side >= 2):
@@ -329,7 +330,7 @@ def _look_at(mesh: Matrix) -> Matrix | None:
 
 
 def _upright(x: float, y: float, side: float, turn: float) -> Matrix:
-    """From the image to a square round x, y, turned by `turn` (radians)."""
+    """The transform from the image to a square around x, y, rotated by `turn` (radians)."""
     scale = _MESH_PX / side
     cos, sin = scale * np.cos(turn), scale * np.sin(turn)
     linear = np.array([(cos, sin), (-sin, cos)])

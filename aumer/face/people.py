@@ -1,4 +1,6 @@
-"""People in a video by where they are: who a box is of, who hides whom, who may be whom."""
+"""Identities in a video by position: assignment of boxes to people, occlusion, and possible
+identities.
+"""
 
 from __future__ import annotations
 
@@ -12,46 +14,45 @@ from aumer.face.boxes import COASTS_S, NEAR, Box, FaceLocation, apart, gap, hide
 from aumer.face.interface import Landmarker
 from aumer.types import FloatArray
 
-#: What is due within this many seconds is due: times of frames jitter.
+#: Tolerance of due times in seconds, since times of frames jitter.
 JITTER_S = 0.005
-#: Seconds after which a followed face that is not seen is gone: only who is at its very place is
-#: taken for it then.
+#: Seconds after which an invisible followed face is dormant: then only a face exactly at its
+#: position is taken for it.
 _GONE_S = 10.0
-#: Who appeared where a face was lost is that face if it keeps still there, or as still as it went
-#: (face sizes a second), so long after; or if it left for a place as far away as this (face sizes),
-#: and nobody is seen where the face was. Who first came nearer by so much is passing: that may be
-#: the face only if it stops there.
+#: A person who appears where a face was lost is that face if it keeps still there for this long, or
+#: as still as the face moved before (face sizes per second); or if it moves this far away (face
+#: sizes) and nobody is visible at the old position. A person who first approached by this distance
+#: is passing, and may be the face only if it stops there.
 _STILL, _STAYS_S, _MOVED, _PASSES = 0.4, 0.3, 1.5, 0.15
-#: A box that may be of a face that was hidden, or of who hid it, is of the latter unless it is
-#: nearer to where the face was by this (in squared spreads; see `assign`).
+#: A box that may belong to a hidden face or to the person who hid it is assigned to the latter
+#: unless it is nearer to the face by this (in squared spreads; see `assign`).
 _COVERED = 2.0
-#: A bystander who was out of sight is known again within this of where he was going (face sizes),
-#: and if neither box is larger than the other by more than this factor.
+#: A bystander who was out of sight is recognized within this of the predicted position (face
+#: sizes), if the sizes differ by less than this factor.
 _KNOWN, _KNOWN_SIZE = 0.35, 1.25
 #: Faces nearer than this (face sizes) touch.
 _TOUCHES = 0.2
 
 
 class Person:
-    """One person: a face that is followed, or a bystander, who is known by boxes alone.
+    """One person: a followed face, or a bystander, who is known only by boxes.
 
     Attributes:
-        number: of a followed face, from 1; 0 of a bystander.
-        landmarks, landmarker: where the face is in this frame, and what follows it, if it is seen.
-        lost: seconds since it was.
-        found_again: whether it was, after it was found: a box may be there by chance.
-        missing: the last look saw that nobody is there.
-        covered: somebody was seen in front of it since it was lost.
-        may_be: of a bystander: the number of the face that it may be, until it is seen beside
-            that; `appeared` is how far from it, in face sizes, and `passing` whether it came nearer
-            since.
-        parted: another scene began since it was seen: its place says less, and it is not there any
-            more.
-        former: where the face was before it was last found anew, while it may still be there;
-            `former_s` is for how long.
+        number: number of a followed face, from 1; 0 for a bystander.
+        landmarks, landmarker: landmarks in this frame and the landmarker, if the face is visible.
+        lost: seconds since it was visible.
+        found_again: whether it was confirmed by a second detection.
+        missing: the last detection found nobody there.
+        covered: another person was in front of it since it was lost.
+        may_be: for a bystander: number of the face that it may be, until both are visible;
+            `appeared` is the initial distance from it, in face sizes, and `passing` whether it has
+            approached since.
+        parted: a new scene began since it was visible, so its position is less informative.
+        former: position of the face before it was found again elsewhere, while it may still be
+            there; `former_s`: for how long.
     """
 
-    #: How many numbers `row` has.
+    #: Length of `row`.
     ROW = 31
 
     def __init__(self, location: FaceLocation) -> None:
@@ -73,28 +74,28 @@ class Person:
 
     @property
     def dormant(self) -> bool:
-        """Gone for so long that only its place is left of it."""
+        """Whether it has been gone so long that only its position counts."""
         return self.number > 0 and self.location.away > _GONE_S
 
     @property
     def expected(self) -> npt.NDArray[np.float64]:
-        """Where the box is by now, if it went on as it was going."""
+        """Predicted box at constant velocity."""
         return self.location.box if self.dormant else self.location.predicted
 
     @property
     def reach(self) -> float:
-        """How far from there it may be, in face sizes."""
+        """Largest distance from the prediction, in face sizes."""
         return NEAR if self.dormant else self.location.reach
 
     def part(self) -> None:
-        """Another scene begins: it may be near where it was, as if it had been away."""
+        """A new scene begins: treat it as having been away."""
         self.location.velocity[:] = 0
         self.location.away = max(self.location.away, 1.01 * COASTS_S)
         self.missing = self.covered = False
         self.former, self.parted = None, True
 
     def row(self) -> tuple[float, ...]:
-        """All but the landmarks and what follows them, in numbers; NaN where there is none."""
+        """The state without landmarks and landmarker, as numbers; NaN for missing values."""
         nowhere = (np.nan,) * len(self.location.row())
         return (
             *(self.number, self.run, self.may_be),
@@ -106,7 +107,7 @@ class Person:
 
     @classmethod
     def from_row(cls, row: npt.NDArray[np.float64]) -> Person:
-        """The person who gave this `row`."""
+        """The inverse of `row`."""
         whole, flags, reals, location, former = np.split(row, [3, 8, 11, 21])
         person = cls(FaceLocation.from_row(location))
         person.number, person.run, person.may_be = map(int, whole)
@@ -118,7 +119,7 @@ class Person:
 
 
 def bystander(box: Box, *, may_be: Person | None = None) -> Person:
-    """One who is in this box, and may be the followed face that was lost there."""
+    """A new bystander in this box, who may be the followed face that was lost there."""
     person = Person(FaceLocation(box))
     if may_be is not None:
         person.may_be = may_be.number
@@ -127,9 +128,9 @@ def bystander(box: Box, *, may_be: Person | None = None) -> Person:
 
 
 def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> dict[int, int]:
-    """Person -> box (N, 5), for those that go together; each box to who was going there.
+    """Assignment of boxes (N, 5) to people by predicted position.
 
-    `since_look` is how many seconds the look before lies back.
+    `since_look`: seconds since the previous detection.
     """
     if not len(boxes) or not people:
         return {}
@@ -141,8 +142,8 @@ def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> di
         for b in range(len(boxes)):
             distance = apart(person.expected, boxes[b])
             if distance is not None and distance < person.reach:
-                # As unlikely as if places were spread by a third of the reach: who was seen a
-                # moment ago and goes there comes before who may be anywhere round it.
+                # Cost with a spread of a third of the reach: recently seen people with accurate
+                # predictions have priority.
                 cost[k, b] = (3 * distance / person.reach) ** 2 + 2 * np.log(person.reach)
                 cost[k, b] += _COVERED if hidden else 0.0
     pairs = zip(*linear_sum_assignment(cost), strict=True)
@@ -150,13 +151,13 @@ def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> di
     for k, b in tuple(found.items()):
         lost = [j for j, p in enumerate(people) if p.number and j not in found and cost[j, b] < far]
         if lost and unseen[k] and not people[k].number and not _is_known(people[k], boxes[b]):
-            # Who is not followed and left may be anywhere; a face that was hidden has to come out.
+            # Bystanders who left may be anywhere; a hidden face must reappear.
             found[min(lost, key=lambda j: cost[j, b])] = found.pop(k)
     return found
 
 
 def _is_known(person: Person, box: Box) -> bool:
-    """Whether a box is that of who was out of sight, beyond doubt."""
+    """Whether a box certainly belongs to a person who was out of sight."""
     size = float(max(box[2:4] - box[:2]))
     return within(person.expected, box, _KNOWN) and (
         1 / _KNOWN_SIZE < size / person.location.size < _KNOWN_SIZE
@@ -164,9 +165,9 @@ def _is_known(person: Person, box: Box) -> bool:
 
 
 def is_covered(box: Box, person: Person, people: Collection[Person], *, sure: bool = False) -> bool:
-    """Whether another face that is there, or was a moment ago, overlaps this box of a person's.
+    """Whether another face that is or was just visible overlaps this box of a person.
 
-    `sure`: and is not in a box that was seen but once, in an earlier frame.
+    `sure`: ignore faces seen only once, in an earlier frame.
     """
     return any(
         other is not person
@@ -179,7 +180,7 @@ def is_covered(box: Box, person: Person, people: Collection[Person], *, sure: bo
 
 
 def is_touched(box: Box, person: Person, people: Collection[Person], since_look: float) -> bool:
-    """Whether another face that is there meets this box."""
+    """Whether another visible face touches this box."""
     return any(
         other is not person
         and other.location.away <= since_look + JITTER_S
@@ -189,7 +190,7 @@ def is_touched(box: Box, person: Person, people: Collection[Person], since_look:
 
 
 def was_at(face: Person, box: Box) -> bool:
-    """Whether a followed face was lost in this place, now or before it was found elsewhere."""
+    """Whether a followed face was lost at this position, now or before it was found elsewhere."""
     if face.landmarks is None:
         distance = apart(face.expected, box)
         near = hides(box, face.expected) if distance is None else distance < _MOVED
@@ -198,9 +199,9 @@ def was_at(face: Person, box: Box) -> bool:
 
 
 def is_lost_face(face: Person, other: Person, *, alone: bool) -> bool | None:
-    """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen.
+    """Whether `other`, who appeared where the face was lost, is that face; `None` if undecided.
 
-    `alone`: nobody is in the picture who was there with the face, as after a cut to a close-up.
+    `alone`: nobody who was visible with the face is in the picture, as after a cut to a close-up.
     """
     speeds = (
         np.hypot(*other.location.velocity),

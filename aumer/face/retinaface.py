@@ -15,18 +15,18 @@ from aumer.files import StrPath
 from aumer.process import Momentary, environment
 from aumer.types import FloatArray, ImageArray
 
-#: Longer images, relative to their width, hold no face and round to nothing inside the package.
+#: Largest ratio of height to width; more elongated images fail inside the package.
 _MAX_ASPECT = 100
 
 
 class RetinaFaceDetector(Detector):
     """RetinaFace with a ResNet-50. Interface: `aumer.face.interface.Detector`.
 
-    Boxes have whole-pixel corners inside the image, the best score first. They reach from the
-    hairline to the chin, as WIDER FACE draws them.
+    Boxes have whole-pixel corners inside the image, the best score first. They extend from the
+    hairline to the chin, as in WIDER FACE.
 
     Args:
-        weights: path of `retinaface.pth`; `None` looks where the package keeps it
+        weights: path of `retinaface.pth`; `None` uses the package's path
             (``$DEEPFACE_HOME/.deepface/weights``, by default in the home folder). Nothing is ever
             downloaded.
         threshold: least score, in (0, 1].
@@ -44,7 +44,7 @@ class RetinaFaceDetector(Detector):
     ) -> None:
         if not 0.0 < threshold <= 1.0:
             raise UsageError(f"threshold must lie in (0, 1]; found {threshold}")
-        _weights.find("retinaface", weights)  # before the seconds that importing torch takes
+        _weights.find("retinaface", weights)  # before the slow import of torch
         network_module, self._package, engine = _import_package()
         network = network_module.RetinaFace()
         _weights.load("retinaface", network, weights)
@@ -57,24 +57,24 @@ class RetinaFaceDetector(Detector):
         if max(image.shape[:2]) > _MAX_ASPECT * min(image.shape[:2]):
             return np.empty((0, 5), np.float32)
         found = self._package.detect_faces(
-            image[:, :, ::-1],  # arrays are taken to be BGR
+            image[:, :, ::-1],  # the package expects BGR arrays
             threshold=self._threshold,
             model=self._model,
             allow_upscaling=self._upscale,
         )
         rows = [(*face["facial_area"], face["score"]) for face in found.values()]
         boxes = np.asarray(rows, np.float32).reshape(-1, 5)
-        # Clipping to the image and rounding to pixels can leave a box without an area.
+        # Clipping and rounding can leave boxes without area.
         return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
 
 
-#: The engine that the package is to take.
+#: The engine for the package.
 _pytorch = environment("DEEPFACE_BACKEND_ENGINE", "pytorch")
 
 
 @Momentary
 def _warnings_kept() -> Callable[[], None]:
-    """Puts back the filters of warnings, which the package changes."""
+    """Restores the warning filters, which the package changes."""
     kept = warnings.catch_warnings()
     kept.__enter__()
     return lambda: kept.__exit__(None, None, None)
@@ -83,8 +83,8 @@ def _warnings_kept() -> Callable[[], None]:
 def _import_package() -> tuple[Any, Any, Any]:
     """The package's PyTorch network, its detection functions and its choice of an engine.
 
-    The package picks TensorFlow where that is installed, which costs seconds and memory, and
-    silences every warning of the process; both are kept from happening.
+    The package prefers TensorFlow if installed, which costs seconds and memory, and silences all
+    warnings of the process; both are prevented.
     """
     with _pytorch(), _warnings_kept():
         try:
@@ -101,10 +101,10 @@ def _import_package() -> tuple[Any, Any, Any]:
 
 
 def _as_model(network: Any, engine: Any) -> Callable[[Any], Any]:
-    """The network as `detect_faces` calls it, whichever engine the process runs the package on.
+    """The network in the form that `detect_faces` calls, for any engine.
 
-    Whoever imported the package first chose the engine, and it stays. `detect_faces` hands over
-    an array or a tensor, and calls `.numpy()` on what it gets back unless the engine is ONNX.
+    The first import of the package fixes the engine. `detect_faces` passes an array or tensor, and
+    calls `.numpy()` on the output unless the engine is ONNX.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""What landmarks tell beside expressions: how far the eyes are open, and how the head is turned.
+"""Opening of the eyes and rotation of the head, from landmarks.
 
-Spotters read both to tell what moves ROIs and is no expression: a blink moves the skin that head
-motion is read from, and a turn out of the plane is taken off the ROIs only in part.
+Spotters use both to recognize motion of ROIs that is not an expression: a blink moves skin that is
+used to estimate head motion, and a rotation out of the plane is only partly removed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ Array = npt.NDArray[np.float64]
 #: Upper and lower lid, two points each, of the right and of the left eye.
 _UPPER, _LOWER = ((37, 38), (43, 44)), ((41, 40), (47, 46))
 _CORNERS = (36, 45)
-#: What is rigid enough to say how the head is turned: the nose and the corners of the eyes.
+#: Rigid landmarks for head rotation: the nose and the eye corners.
 _HEAD = (*range(27, 32), 33, 35, 36, 39, 42, 45)
 
 
 def eyelids(landmarks: FloatArray) -> Array:
-    """How far each eye is open: the mean distance of its lids, in outer-eye distances.
+    """Opening of each eye: the mean distance of its lids, in outer-eye distances.
 
     Args:
         landmarks: (N, 68, 2) px, NaN where there are none.
 
     Returns:
-        (N, 2) float64: the person's right eye and left eye. Open eyes have .06 to .11; landmarks
-        carried by flow do not close them wholly: a blink goes down by .03 to .05.
+        (N, 2) float64: the person's right eye and left eye. Open eyes have .06 to .11; with
+        landmarks carried by flow a blink decreases it by .03 to .05 only.
     """
     right, left = (landmarks[:, corner].astype(np.float64) for corner in _CORNERS)
     unit = np.hypot(*(left - right).T)
@@ -39,15 +39,15 @@ def eyelids(landmarks: FloatArray) -> Array:
 
 
 def head_turn(landmarks: FloatArray) -> Array:
-    """How the head is turned, as weak perspective shows the mean face.
+    """Head rotation, from a weak-perspective fit of the mean face.
 
     Args:
         landmarks: (N, 68, 2) px, NaN where there are none.
 
     Returns:
-        (N, 3) float64 radians: yaw, positive where the nose goes to the image's right; pitch,
-        positive where it goes down; roll, positive clockwise. They are exact in their changes, not
-        in themselves: another person's face is not the mean face.
+        (N, 3) float64 radians: yaw, positive if the nose turns to the image's right; pitch,
+        positive if it turns down; roll, positive clockwise. Changes are accurate, absolute values
+        are not, since faces differ from the mean face.
     """
     solid = MEAN_FACE[list(_HEAD)]
     solid = solid - solid.mean(axis=0)
@@ -55,7 +55,7 @@ def head_turn(landmarks: FloatArray) -> Array:
     points = points - points.mean(axis=1, keepdims=True)
     turned = np.full((len(points), 3), np.nan)
     seen = np.isfinite(points).all(axis=(1, 2))
-    # The affine map that fits best, (N, 2, 3), and the two axes of a rotation nearest to it.
+    # The best affine fit, (N, 2, 3), and the nearest two axes of a rotation.
     affine = np.swapaxes(np.linalg.pinv(solid) @ points[seen], 1, 2)
     u, _, v = np.linalg.svd(affine, full_matrices=False)
     axes = u @ v

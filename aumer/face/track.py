@@ -1,13 +1,11 @@
-"""Faces followed through a video: which one, as long as it is seen, and never another in its name.
+"""Tracking of faces through a video, without confusing people.
 
-Identity is geometric. A face is the one that was there in the frame before, or the one that is
-where it was going; nobody is recognized by looks. So a person who leaves the picture and comes back
-elsewhere is a new face, unless only one is followed and nobody else can be meant.
-
-The others are known, too, by their boxes alone: who passes in front of a face is told from it by
-having come from elsewhere. Where that was not seen, the one in front is somebody who may be the
-face, or not, until it stays or goes; and who was taken for it is let go of when a face shows at the
-place where it was.
+Identity is geometric: a face is the one at the same position in the frame before, or at the
+predicted position; nobody is recognized by appearance. So a person who leaves the picture and
+returns elsewhere is a new face, unless only one face is followed and nobody else is possible. Other
+people are tracked by their boxes: a person who passes in front of a face is distinguished by having
+come from elsewhere. If that was not visible, the identity of the person in front stays open until
+it stays or leaves; and a wrong identity is corrected when a face appears at the old position.
 """
 
 from __future__ import annotations
@@ -58,30 +56,29 @@ from aumer.video.scenes import Scenes
 
 State = dict[str, npt.NDArray[Any]]
 
-#: Seconds between frames of which no time is given.
+#: Default time between frames, s.
 _STEP_S = 1 / 30
-#: Of faces turned further than this (some 20 degrees), a look that knows nothing of where the face
-#: was is asked as well, whenever the detector looks: landmarks that are led into a profile stay
-#: plausible, while a fresh look sees no face there. (They may slip back toward .14 there; faces
-#: that look at the camera stay below .12.) Beyond `_FAR` (40 degrees) detector and fresh look come
-#: more often.
+#: For faces turned further than this (about 20 degrees), an independent estimate is made as well
+#: whenever the detector runs: landmarks carried into a profile stay plausible, while an independent
+#: estimate finds no face. (They may return toward .14 there; frontal faces stay below .12.) Beyond
+#: `_FAR` (40 degrees) detector and independent estimate run more often.
 _TURNED, _FAR = 0.12, 0.3
-#: Seconds from one look for other faces to the next, while the followed ones are seen; while others
-#: are there, so that it is known where they go; and the first time after one was seen.
+#: Seconds between searches for other faces: while the followed ones are visible; while others are
+#: present, to track them; and the first time after one was found.
 _LOOK_S, _OTHERS_S, _AGAIN_S = 1.0, 1 / 3, 0.1
-#: A face that is lost is looked for on every frame for so many seconds (it mostly blinked, turned
-#: or was covered), and then every `_SEEK_S`; beside others that are followed that ends too, after
-#: which it is found when others are looked for.
+#: A lost face is searched in every frame for this many seconds (mostly it blinked, turned or was
+#: covered), then every `_SEEK_S`; if other faces are followed this ends, too, and it is found in
+#: the search for others.
 _SOUGHT_S, _SEEK_S, _MISSED_S = 1.0, 0.1, 5.0
-#: Seconds after which a bystander who is not seen is forgotten.
+#: Seconds after which an invisible bystander is forgotten.
 _FORGOTTEN_S = 1.5
-#: A face that was just lost is found again within this of where it was going (face sizes), by its
-#: landmarks, and may be there by its detector's box, which lies higher.
+#: Largest distance from the predicted position (face sizes) at which a just lost face is found
+#: again: by landmarks, and by the detector's box, which lies higher.
 _AT_ONCE, _MAYBE = 0.25, 0.4
-#: Seconds that the place where a face was lost stays its own: once it was found again where it was
-#: going, and once it was found elsewhere and that place is free, which is waited for so long.
+#: Seconds for which the position where a face was lost is reserved: after it was found at the
+#: predicted position, and after it was found elsewhere and the position is free.
 _SURE_S, _UNSURE_S, _IN_FRONT_S = 2.0, 3.0, 30.0
-#: Share of a place that a box covers from which on somebody may be behind.
+#: Covered share of a position above which somebody may be hidden there.
 _BEHIND = 0.3
 
 
@@ -90,9 +87,9 @@ class TrackedFace:
     """A face in one frame: box (4,) and landmarks (68, 2), float32 px.
 
     Attributes:
-        number: 1 where one face is followed, else the face's number by first appearance.
-        run: counts how often the face was found anew. Faces of two runs may be of two people (a
-            cut), so nothing is measured from one to the other.
+        number: 1 if one face is followed, else the face's number by first appearance.
+        run: counts how often the face was found again. Two runs may show two people (a cut), so no
+            motion is measured between them.
     """
 
     box: FloatArray
@@ -102,22 +99,21 @@ class TrackedFace:
 
 
 class FaceTracker:
-    """Follows one face or all of them, and stays with each while it is seen.
+    """Follows one face or all faces.
 
-    The detector runs on the first frame, whenever a followed face is lost, and now and then to know
-    who else is there; between, a face's box comes from its landmarks in the frame before. Where two
-    faces overlap neither is used, and afterward each is where it was going. At a cut, and once a
-    dissolve is over, all are found anew: by their place alone, and in another run.
+    The detector runs on the first frame, whenever a followed face is lost, and regularly to find
+    other people; in between, a face's box comes from its landmarks in the previous frame. If two
+    faces overlap neither is used, and afterward each is at its predicted position. At a cut, and
+    after a dissolve, all are found again, by position, in a new run.
 
     Args:
         detector: finds faces.
-        new_landmarker: makes what finds the 68 points of one face; called once a face seen at the
-            same time.
-        min_eye_distance: faces whose outer eye corners lie closer than this (px) are not usable.
+        new_landmarker: makes a landmarker; called once for each simultaneously visible face.
+        min_eye_distance: smallest distance of the outer eye corners of a usable face, px.
         follow: which face; see `aumer.config.FaceSettings`.
 
     Raises:
-        UsageError: when looking: the detector's or landmarker's answer is of the wrong shape.
+        UsageError: in `look`: the output of detector or landmarker has a wrong shape.
     """
 
     def __init__(
@@ -140,11 +136,11 @@ class FaceTracker:
 
     @classmethod
     def from_settings(cls, settings: FaceSettings) -> FaceTracker:
-        """The tracker that the settings describe.
+        """A tracker by the settings.
 
         Raises:
-            UsageError: a back end's name is unknown, it cannot run here, or what was registered
-                under it is no back end.
+            UsageError: unknown back end, one that cannot run here, or a registered object that is
+                not a back end.
             WeightsError: a back end's weights are missing.
         """
         use_threads()
@@ -153,7 +149,7 @@ class FaceTracker:
             made = new_landmarker(settings.landmarker)
             return CarriedLandmarker(CheckedLandmarker(made)) if settings.carry else made
 
-        first = CheckedLandmarker(make())  # what cannot run is known now
+        first = CheckedLandmarker(make())  # raises errors now
         try:
             detector = new_detector(settings.detector)
         except BaseException:
@@ -169,14 +165,14 @@ class FaceTracker:
         return made
 
     def reset(self) -> None:
-        """Forget everything: the next frame is treated as the first of a video."""
+        """Forget everything; the next frame is the first of a video."""
         for track in self._tracks:
             self._lose(track)
         self._turned.reset()
         self._tracks = []
         self._scenes.reset()
         self._time = np.nan  # of the last frame
-        # Seconds: since the detector looked, since a wanted face was seen, and since the first was.
+        # Seconds since the detector ran, since a wanted face was visible, and since the first one.
         self._since_look = np.inf
         self._blind = 0.0
         self._met = 0.0
@@ -185,46 +181,45 @@ class FaceTracker:
 
     @property
     def turns(self) -> int:
-        """Quarter turns, counterclockwise, that put the picture upright."""
+        """Counterclockwise quarter turns that make the picture upright."""
         return self._turned.turns
 
     @property
     def most(self) -> int:
-        """The most faces that were seen at once.
+        """The most faces that were visible at once.
 
-        A face counts once it was found again after it was found; until there was time for that,
-        those count that the last look saw.
+        A face counts when it was confirmed; until then the faces of the last detection count.
         """
         return max(self._most, self._first_met if self._met < _LOOK_S - JITTER_S else 0)
 
     @property
     def numbers(self) -> int:
-        """How many faces have been given a number; where one is followed at most 1."""
+        """Number of numbered faces; at most 1 if one is followed."""
         return self._numbers
 
     @property
     def counts(self) -> IntArray:
-        """(3,) `turns`, `most` and `numbers`, as `state` keeps them."""
+        """(3,) `turns`, `most` and `numbers`, for `state`."""
         return np.array([self.turns, self.most, self._numbers], np.int64)
 
     @property
     def mixed_since(self) -> float:
-        """While one scene dissolves into another, a time (s) since when; else NaN.
+        """During a dissolve between scenes its begin (s), else NaN.
 
-        What is seen of faces then is of two pictures in one.
+        Faces are unreliable during a dissolve.
         """
         return self._scenes.mixed_since
 
     def __call__(self, image: ImageArray, time_s: float | None = None) -> TrackedFace | None:
-        """(H, W, 3) uint8 RGB -> the face that is followed, or `None` where it cannot be used."""
+        """(H, W, 3) uint8 RGB -> the followed face, or `None` if it cannot be used."""
         return self.look(image, time_s).get(self._wanted())
 
     def look(self, image: ImageArray, time_s: float | None = None) -> dict[int, TrackedFace]:
-        """The usable faces that are followed, by number.
+        """The usable followed faces by number.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            time_s: when the frame is shown, in seconds; by default 1/30 after the one before.
+            time_s: time of the frame in seconds; by default 1/30 after the previous one.
         """
         self._age(time_s)
         if self._scenes.see(image, self._time):
@@ -250,15 +245,15 @@ class FaceTracker:
         return self._faces(image.shape)
 
     def close(self) -> None:
-        """Give back what detector and landmarkers hold; no call comes after it."""
+        """Release detector and landmarkers; no further calls are allowed."""
         self.reset()
         self._detect.close()
         self._landmarkers.close()
 
-    # -- from one piece of a video to the next --------------------------------------------------
+    # -- from one chunk of a video to the next --------------------------------------------------
 
     def state(self) -> State:
-        """All that the next frames depend on, in arrays that a file can hold."""
+        """The complete state, as arrays for a file."""
         rows = [t.row() for t in self._tracks]
         none = np.full((68, 2), np.nan, np.float32)
         marks = [none if t.landmarks is None else t.landmarks for t in self._tracks]
@@ -286,7 +281,7 @@ class FaceTracker:
     def restore(
         self, image: ImageArray, state: Mapping[str, npt.NDArray[Any]]
     ) -> dict[int, TrackedFace]:
-        """Go on from `state`, whose last frame was `image`; returns that frame's faces."""
+        """Continue from `state`, whose last frame was `image`; returns that frame's faces."""
         self.reset()
         self._turned.turns, _, self._numbers = map(int, state["seen"])
         self._time, self._since_look, self._turned.since, self._blind, self._met = map(
@@ -325,7 +320,7 @@ class FaceTracker:
         return int(self._follow) if self._follow.isdecimal() else 1
 
     def _wanted_is_seen(self) -> bool:
-        """Whether a face is seen that was asked for; of one that has not come yet, whether any."""
+        """Whether a requested face is visible; before it has appeared, whether any is."""
         followed = self._followed()
         wanted = [t for t in followed if t.number == self._wanted()]
         if self._follow == "all" or not wanted:
@@ -333,7 +328,7 @@ class FaceTracker:
         return any(t.landmarks is not None for t in wanted)
 
     def _age(self, time_s: float | None) -> None:
-        """As much time passes as from the frame before to this one."""
+        """Advance all states to the time of this frame."""
         now = (self._time + _STEP_S) if time_s is None else time_s
         step = max(0.0, now - self._time) if np.isfinite(now - self._time) else 0.0
         self._time = now if np.isfinite(now) else 0.0
@@ -346,21 +341,21 @@ class FaceTracker:
             track.location.away += step
             if track.former is not None:
                 track.former.away += step
-                # Who was taken for the face may stand in front of it for a while.
+                # A person taken for the face may stand in front of it for some time.
                 if track.former_s <= _SURE_S or not hides(track.former.box, track.location.box):
                     track.former_s -= step
                 if track.former_s <= 0 or track.former.away > _IN_FRONT_S:
                     track.former = None
 
     def _part(self) -> None:
-        """Another scene begins: nobody is where it was going, and who stood by is gone."""
+        """A new scene begins: predictions are invalid, and bystanders are gone."""
         self._tracks = self._followed()
         for track in self._tracks:
             self._lose(track)
             track.part()
 
     def _wait(self) -> float:
-        """Seconds that must lie between the detector's last look and the next."""
+        """Seconds between two runs of the detector."""
         if not self._wanted_is_seen():
             lost = (t.lost for t in self._followed() if t.landmarks is None)
             sought = min(lost, default=self._blind)
@@ -400,12 +395,12 @@ class FaceTracker:
                 and track.location.squeezed(box_round(found), exact=True)
                 and is_touched(track.location.predicted, track, self._tracks, self._since_look)
             ):
-                # Landmarks give way to who comes in front, and so would the place.
+                # Landmarks are pushed away by an occluding person, and so would the position be.
                 found, track.covered = None, True
             track.found_again |= self._take(track, image, found)
 
     def _look_afresh(self, image: ImageArray) -> None:
-        """Give up faces turned far away of which another look sees nothing."""
+        """Drop faces turned far away that an independent estimate does not find."""
         for track in self._followed():
             if track.landmarks is None or turned_aside(track.landmarks) <= _TURNED:
                 continue
@@ -416,7 +411,7 @@ class FaceTracker:
                 self._lose(track)
 
     def _read(self, track: Person, image: ImageArray, box: Box) -> bool:
-        """Whether `box` holds landmarks that are usable; then the track is there."""
+        """Read landmarks in `box`; returns whether they are usable and updates the track."""
         looked = self._turned.seen_in(box)
         if looked is not None:
             self._lose(track)
@@ -444,9 +439,9 @@ class FaceTracker:
     # -- who is who -------------------------------------------------------------------------------
 
     def _meet(self, image: ImageArray, boxes: FloatArray) -> None:
-        """What the detector's look at this frame says of everybody."""
+        """Update all people with the detector's boxes in this frame."""
         if not self._several:
-            # A face that was seen but once, and not again, was none: choose among all others anew.
+            # A face that was seen only once was a false detection: choose again among the others.
             chance = [t for t in self._followed() if not t.found_again and t.lost > COASTS_S]
             self._tracks = chance or self._tracks
         known = list(self._tracks)
@@ -457,7 +452,7 @@ class FaceTracker:
                 and k not in owner
                 and not any(overlap(track.expected, box) > _BEHIND for box in boxes)
             )
-        # Bystanders first: a face that was hidden is told by who hid it being elsewhere now.
+        # Bystanders first: a hidden face is recognized when the person who hid it is elsewhere.
         for k, mine in sorted(owner.items(), key=lambda pair: known[pair[0]].number > 0):
             track = known[k]
             track.found_again = True
@@ -480,7 +475,7 @@ class FaceTracker:
         ]
 
     def _there(self, track: Person, image: ImageArray, box: FloatArray) -> None:
-        """This box is where a track without landmarks was going."""
+        """A box at the predicted position of a track without landmarks."""
         hidden = is_covered(box, track, self._tracks)
         if hidden or not track.number:
             track.covered = hidden and track.number > 0
@@ -492,8 +487,8 @@ class FaceTracker:
             and track.location.squeezed(box)
             and is_touched(box, track, self._tracks, self._since_look)
         ):
-            return  # only part of it shows yet
-        # What is seen beside that place the moment after is mostly who came in front of it.
+            return  # only partly visible yet
+        # A face beside the position shortly afterward is mostly the person who came in front.
         hid = track.covered and any(
             t is not track and t.location.away == 0 and not hides(t.location.box, box)
             for t in self._tracks
@@ -506,11 +501,11 @@ class FaceTracker:
     def _find_again(
         self, track: Person, image: ImageArray, box: FloatArray, *, anywhere: bool
     ) -> bool:
-        """Whether this box is that of a face that was lost, which may have moved `anywhere`."""
+        """Whether this box belongs to a lost face, which may have moved `anywhere`."""
         before, expected = track.location.copy(), track.expected
         if not self._read(track, image, box):
             if within(expected, box, _MAYBE):
-                # There, but turned away or too small; or half hidden, and its box but a part of it.
+                # Turned away or too small; or partly hidden with a partial box.
                 if track.location.squeezed(box) and is_touched(
                     box, track, self._tracks, self._since_look
                 ):
@@ -528,7 +523,9 @@ class FaceTracker:
         return True
 
     def _anew(self, track: Person, before: FaceLocation, *, sure: bool) -> None:
-        """The face was found again; it may still be where it was before, if that was not it."""
+        """Record that the face was found again; it may still be at the old position if this was
+        wrong.
+        """
         track.run += 1
         if track.parted:
             track.parted = False
@@ -537,7 +534,7 @@ class FaceTracker:
             track.former_s = _SURE_S if sure else _UNSURE_S
 
     def _order(self, boxes: FloatArray) -> Callable[[int], float]:
-        """Which of several new faces comes first."""
+        """Order of several new faces."""
         if self._several or self._follow == "left":
             return lambda b: float(boxes[b, 0] + boxes[b, 2])
         if self._follow == "right":
@@ -545,11 +542,11 @@ class FaceTracker:
         return lambda b: -float(np.prod(boxes[b, 2:4] - boxes[b, :2]))
 
     def _newcomer(self, image: ImageArray, box: FloatArray, known: list[Person]) -> None:
-        """A box that is nobody's yet."""
+        """Handle a box that is not assigned to anybody."""
         over = [t for t in self._seen() if hides(box, t.location.box)]
         distances = [apart(t.location.box, box) for t in over]
         if any(distance is None or distance <= _MAYBE for distance in distances):
-            return  # a second box round a face
+            return  # a second box of the same face
         may_be = next((t for t in self._followed() if was_at(t, box)), None)
         if over or may_be:
             self._tracks.append(bystander(box, may_be=may_be))
@@ -565,11 +562,11 @@ class FaceTracker:
         ):
             self._tracks.append(bystander(box))
         else:
-            # The one face that is followed is gone, and this one was not there before.
+            # The only followed face is gone, and this one is new.
             self._become(followed[0], bystander(box), image)
 
     def _begin(self, track: Person, image: ImageArray) -> None:
-        """Follow somebody new, if the face is usable."""
+        """Start following a person, if the face is usable."""
         if not self._read(track, image, track.location.box):
             self._tracks = [t for t in self._tracks if t is not track]
             return
@@ -579,9 +576,10 @@ class FaceTracker:
             self._tracks.append(track)
 
     def _become(self, face: Person, other: Person, image: ImageArray) -> bool:
-        """Whether `other` has usable landmarks; then it is the face, and who was, is a bystander.
+        """If `other` has usable landmarks, make it the face, and the former one a bystander;
+        returns whether it did.
 
-        Of a face that was lost nothing is left then but the place where it was.
+        A lost face only leaves its last position.
         """
         before = face.location.copy()
         was_seen = face.landmarks is not None
@@ -604,7 +602,7 @@ class FaceTracker:
         return True
 
     def _settle(self, other: Person, image: ImageArray) -> None:
-        """Whether a bystander is a face that was lost, is one to follow, or stays one."""
+        """Decide whether a bystander is a lost face, a new face to follow, or stays a bystander."""
         face = next((t for t in self._followed() if t.number == other.may_be), None)
         if face is not None and face.landmarks is None:
             alone = not self._several and all(
@@ -627,7 +625,7 @@ class FaceTracker:
             self._begin(other, image)
 
     def _hide_covered(self) -> None:
-        """Faces that overlap hide each other: neither is used."""
+        """Mark overlapping faces as hidden, so that neither is used."""
         hidden = [t for t in self._seen() if is_covered(t.location.box, t, self._tracks, sure=True)]
         for track in hidden:
             self._lose(track)
@@ -637,7 +635,7 @@ class FaceTracker:
         return is_usable(landmarks, shape, self._min_eye_distance)
 
     def _turn(self, image: ImageArray, boxes: FloatArray) -> tuple[FloatArray, ImageArray]:
-        """The boxes and the picture the right way up, and with it the places of who is known."""
+        """Rotate boxes and picture upright, and the positions of all known people with them."""
         now = self.turns
         boxes, upright = self._turned.find(image, boxes, self._order)
         if self.turns != now:
@@ -651,7 +649,7 @@ class FaceTracker:
         return boxes, upright
 
     def _faces(self, shape: tuple[int, ...]) -> dict[int, TrackedFace]:
-        """The usable faces of this frame, in the picture as it came."""
+        """The usable faces of this frame, in coordinates of the original picture."""
         found = {}
         for track in self._seen():
             if self._follow.isdecimal() and track.number != self._wanted():

@@ -1,4 +1,4 @@
-"""Face trackers that are used again, for one video after the other."""
+"""A pool of face trackers, reused for several videos."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from aumer.process import use_threads
 
 
 class Trackers:
-    """Lends trackers of one set of settings; what detectors and landmarkers hold is made once.
+    """Provides trackers for one set of settings, so that detectors and landmarkers are made once.
 
-    A tracker is lent to one user at a time, so there are as many as threads that ask at once. Each
-    has forgotten every earlier video. Closed by `close`, or when nobody knows it any more.
+    A tracker has one user at a time, so there are as many as concurrent threads. Each is reset for
+    a new video. They are closed by `close`, or when the pool is garbage-collected.
     """
 
     def __init__(self, settings: FaceSettings) -> None:
@@ -27,7 +27,7 @@ class Trackers:
 
     @contextmanager
     def lent(self) -> Iterator[FaceTracker]:
-        """A tracker for the length of a block.
+        """A tracker for the duration of a block.
 
         Raises:
             UsageError: this process was forked after they were used, or as
@@ -42,7 +42,7 @@ class Trackers:
         try:
             yield tracker
             tracker.reset()
-        except BaseException:  # who knows what state it is in
+        except BaseException:  # its state is undefined
             tracker.close()
             raise
         with self._lock:
@@ -52,7 +52,7 @@ class Trackers:
         tracker.close()
 
     def close(self) -> None:
-        """Close those that are not lent; the others are closed as they come back."""
+        """Close the idle trackers; the others are closed when they are returned."""
         with self._lock:
             self._end()
 

@@ -1,4 +1,4 @@
-"""Pictures that lie on their side or stand on their head: which way up faces show."""
+"""Detection of rotated videos, from the orientation of faces."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ from aumer.face.looks import Landmarkers, agree, is_usable, stands
 from aumer.face.people import JITTER_S
 from aumer.types import FloatArray, ImageArray
 
-#: Seconds from one try of the picture turned to the next, while no face is seen.
+#: Seconds between two tests of rotated pictures while no face is visible.
 _TURN_S = 1.0
-#: The same where faces come into a picture that was taken to be turned.
+#: The same if faces appear in a picture that was taken for rotated.
 _AGAIN_S = 0.1
-#: A picture is taken to be turned where it shows, turned back, a face of this score that is
-#: clearer by this much than any it shows as it is. Scores are those of boxes that hold landmarks,
-#: eyes above the mouth: boxes alone score up to .78 on pictures turned the wrong way, faces .7 up.
+#: A picture is taken for rotated if, turned back, it shows a face with this score that exceeds by
+#: this much any score in the original. Only boxes with landmarks whose eyes are above the mouth
+#: count: boxes alone score up to .78 in wrong orientation, faces from .7.
 _CLEAR, _CLEARER = 0.65, 0.1
-#: A face of this score in the picture as it is needs no comparison. (Boxes of faces that lie on
-#: their side score up to .88, but hold no landmarks that stand.)
+#: With a face of this score the picture needs no comparison. (Boxes of faces on their side score up
+#: to .88, but have no upright landmarks.)
 _PLAIN = 0.85
 
 
 class Turned:
-    """Finds out which way up a video's pictures are, and turns them.
+    """Determines the rotation of a video's pictures and corrects it.
 
     Args:
         detect: finds faces.
         landmarkers: find landmarks in them.
-        min_eye_distance: of faces that can be used, px.
+        min_eye_distance: of usable faces, px.
 
     Attributes:
-        turns: quarter turns, counterclockwise, that put a picture upright.
-        since: seconds since the turned pictures were looked at.
+        turns: counterclockwise quarter turns that make a picture upright.
+        since: seconds since rotated pictures were tested.
     """
 
     def __init__(self, detect: Detector, landmarkers: Landmarkers, min_eye_distance: float) -> None:
         self._detect, self._landmarkers = detect, landmarkers
         self._min_eye_distance = min_eye_distance
-        #: A box of this frame that was looked at, by what, and what that found.
+        #: The last tested box of this frame, the landmarker, and the result.
         self._looked: tuple[FloatArray, Landmarker, FloatArray] | None = None
         self.turns, self.since = 0, np.inf
 
     def reset(self) -> None:
-        """The next picture is the first of a video."""
+        """Reset for a new video."""
         self.forget()
         self.turns, self.since = 0, np.inf
 
     def upright(self, image: ImageArray) -> ImageArray:
-        """The picture as it is taken to be meant."""
+        """The picture rotated upright."""
         return image if not self.turns else np.ascontiguousarray(np.rot90(image, self.turns))
 
     def is_due(self, boxes: FloatArray, unseen_s: float) -> bool:
-        """Whether it is time to compare the picture with itself turned, where no face is seen.
+        """Whether to test rotated pictures.
 
-        That is where none has been seen for a while (`unseen_s`), and where one comes into a
-        picture that was taken to be turned: it may have been so for a photo alone that stood on its
-        head.
+        This is due if no face has been visible for some time (`unseen_s`), and if one appears in a
+        picture that was taken for rotated, which may have been wrong because of a photo that stood
+        upside down.
         """
         if self.turns and len(boxes) and self.since >= _AGAIN_S - JITTER_S:
             return True
@@ -70,12 +70,13 @@ class Turned:
         boxes: FloatArray,
         order: Callable[[FloatArray], Callable[[int], float]],
     ) -> tuple[FloatArray, ImageArray]:
-        """The boxes and the picture, turned if it shows a face that way alone, or more clearly.
+        """Boxes and picture, rotated if a face is visible only in that orientation, or more
+        clearly.
 
         Args:
-            image: as it came.
-            boxes: of faces in it as it was taken to be meant.
-            order: of boxes, which of them comes first.
+            image: the original picture.
+            boxes: faces in the picture in the assumed orientation.
+            order: returns the boxes in order of priority.
         """
         self.since, upright = 0.0, self.upright(image)
         if self._is_plain(upright, boxes, order):
@@ -91,7 +92,9 @@ class Turned:
         return boxes, upright
 
     def seen_in(self, box: FloatArray) -> tuple[Landmarker, FloatArray] | None:
-        """What was seen in this box when it was looked at, and by what, if it was: taken over."""
+        """The stored landmarks and landmarker of this box, if it was tested; they are handed
+        over.
+        """
         if self._looked is None or not np.array_equal(self._looked[0][:4], box[:4]):
             return None
         _, landmarker, landmarks = self._looked
@@ -99,7 +102,7 @@ class Turned:
         return landmarker, landmarks
 
     def forget(self) -> None:
-        """Let go of what was seen in a box, and nobody was read from."""
+        """Discard stored landmarks that were not used."""
         if self._looked is not None:
             self._landmarkers.give_back(self._looked[1])
             self._looked = None
@@ -110,9 +113,9 @@ class Turned:
         boxes: FloatArray,
         order: Callable[[FloatArray], Callable[[int], float]],
     ) -> bool:
-        """Whether a box of a high score holds a face that is the right way up.
+        """Whether a box of high score contains an upright face.
 
-        What was seen there is kept: it mostly is the face to follow.
+        The landmarks are stored, since this mostly is the face to follow.
         """
         plain = np.flatnonzero(boxes[:, 4] >= _PLAIN).tolist()
         if not plain:
@@ -127,10 +130,10 @@ class Turned:
         return True
 
     def _clearest(self, image: ImageArray, boxes: FloatArray) -> float:
-        """The score of the clearest box that holds landmarks, eyes above the mouth; else 0.
+        """The best score of a box with upright landmarks; else 0.
 
-        Those that a network makes up for a face that lies on its side look like any others, but
-        another look, at where they are, does not find them again.
+        Landmarks invented for a face on its side look plausible, but a second estimate at their
+        position does not confirm them.
         """
         landmarker = self._landmarkers.take()
         best = 0.0
@@ -151,7 +154,7 @@ class Turned:
 
 
 def turned_back(points: FloatArray, turns: int, shape: tuple[int, ...]) -> FloatArray:
-    """Points of an image that was turned by so many quarters, in the image as it was."""
+    """Points of an image rotated by `turns` quarter turns, in coordinates of the original image."""
     height, width = shape[:2]
     x, y = points[:, 0], points[:, 1]
     if turns == 1:

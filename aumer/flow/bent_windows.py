@@ -1,14 +1,14 @@
-"""Windows that stretch and bend: the mean motion of a region, read from more than the region.
+"""Windows that stretch and bend: the mean motion of a region, estimated from a larger window.
 
-A window that only shifts (`aumer.flow.lucas_kanade`) tells the motion of the texture in it. A small
-one has little; a large one says what its strongest edges do, which is not what its middle does, and
-across a brow that moves along itself it sees the motion of whatever lies beside the brow. Here a
-large window's motion is a polynomial of second degree in the place: shift, stretch and bend are
-found together, from all of the texture, and what no texture shows is as smooth as it can be. Of the
-polynomial the mean over the middle of the window is told.
+A window that is only translated (`aumer.flow.lucas_kanade`) gives the motion of its texture. A
+small window has little texture; a large one follows its strongest edges, which may move differently
+from its center, for example the surroundings of a brow that moves along itself. Here the motion of
+a large window is a quadratic polynomial in position: translation, stretch and bend are estimated
+together, from all texture, and undetermined coefficients are as smooth as possible. The result is
+the mean of the polynomial over the center of the window.
 
-Gauss-Newton in the inverse-compositional manner, on the picture itself, from where the window as a
-whole was found. Light that changes by a gain and an offset is projected out, as there.
+Gauss-Newton in the inverse-compositional manner, on the full-resolution picture, starting from the
+translation of the window. Gain and offset of brightness are projected out, as there.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from aumer.types import FloatArray
 
 #: Terms of the polynomial: 1, u, v, uu, uv, vv, with u to the right and v down, 1 at the edges.
 TERMS = 6
-#: Steps from the shift of the whole.
+#: Gauss-Newton steps after the translation.
 STEPS = 2
-#: Gray levels: the noise of a compressed video. Over what a window may give it tells how much
-#: texture is believed more than smoothness.
+#: Noise of a compressed video in gray levels. Relative to `give` it weights texture against
+#: smoothness.
 NOISE = 4.0
-#: Holds a shift that no texture tells.
+#: A small ridge for undetermined translations.
 _UNTOLD = 1e-3
 _ZERO = np.float32(0)
 
 
 class BentWindows:
-    """Windows round points of one picture, that may be bent in others.
+    """Windows around points of one picture, matched in others with bending.
 
     Args:
-        picture: what they are taken from.
+        picture: the source of the windows.
         points: (N, 2) float64 px, their middles; x to the right and y down.
         side: px, odd.
-        give: px by which stretching and bending typically move a window's edges.
-        region: px, the side of the square in the middle of which the motion is told, and by which
-            a window is judged.
+        give: typical motion of a window's edges by stretching and bending, px.
+        region: side of the central square over which motion is averaged and the misfit is computed,
+            px.
     """
 
     def __init__(
@@ -68,16 +68,16 @@ class BentWindows:
         return np.asarray(self._gray[:, self._judged].std(axis=1), np.float32)
 
     def find(self, picture: Pyramid, guess: Points) -> tuple[Points, Points, FloatArray]:
-        """Where windows are in another picture of the same size.
+        """Find the windows in another picture of the same size.
 
         Args:
-            guess: (N, 2) px, where they may be.
+            guess: (N, 2) px, initial positions.
 
         Returns:
-            (N, 2) float64 px, where the middle regions are on average; (N, 2) float64 px, where the
-            windows as a whole are, which only shifted; and (N,) float32 the mean absolute
-            difference of each region, bent, in gray levels: infinite where the window is lost, as
-            `Windows.find` says it, and both points are then where it was taken.
+            (N, 2) float64 px, mean positions of the central regions; (N, 2) float64 px, positions
+            of the translated windows; and (N,) float32 the mean absolute difference of each bent
+            region in gray levels: infinite for lost windows (see `Windows.find`), whose positions
+            are then unchanged.
         """
         whole, misfit = self._whole.find(picture, guess, self._every)
         bent = np.zeros((len(whole), 2 * TERMS))
@@ -89,20 +89,20 @@ class BentWindows:
 
 
 def held(give: float) -> Points:
-    """(2 * TERMS,) by how much each coefficient (px; x and y in turn) is held back."""
+    """(2 * TERMS,) ridge penalty of each coefficient (px; x and y alternating)."""
     free = np.full(TERMS, (NOISE / give) ** 2)
     free[0] = _UNTOLD
     return np.repeat(free, 2)
 
 
 def judged(side: int, region: float) -> Index:
-    """Which of a window's pixels, row by row, lie in the square of `region` px in its middle."""
+    """Mask of a window's pixels, row by row, in the central square of `region` px."""
     off = abs(np.arange(side) - side // 2) <= region / 2
     return np.flatnonzero(np.outer(off, off))
 
 
 def mean_terms(side: int, region: float) -> Points:
-    """(TERMS,) the terms' means over a square of `region` px in a window's middle."""
+    """(TERMS,) means of the terms over the central square of `region` px."""
     square = (region / 2 / (side // 2)) ** 2 / 3
     return np.array([1, 0, 0, square, 0, square])
 
@@ -124,7 +124,9 @@ def _take(
     image: FloatArray,
     points: Points,
 ) -> None:
-    """The windows, how each coefficient changes them without what light does, and the products."""
+    """Cut the windows and compute their derivatives by the coefficients, without changes of light,
+    and normal equations.
+    """
     count, size, pixels = steepest.shape
     side = int(np.sqrt(pixels) + 0.5)
     half = side // 2
@@ -197,7 +199,7 @@ def _bend(
     size, pixels = steepest.shape[1:]
     side = int(np.sqrt(pixels) + 0.5)
     half = side // 2
-    # What lies to the right of a picture's rim is there for vectors to be read whole.
+    # Padding on the right allows reading whole vectors.
     last_x, last_y = np.float32(image.shape[1] - _LANES - 2), np.float32(image.shape[0] - 2)
     apart, slope = np.empty(pixels, np.float32), np.empty(size)
     xs, ys = np.empty(side, np.float32), np.empty(side, np.float32)

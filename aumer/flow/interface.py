@@ -1,9 +1,9 @@
-"""Dense optical flow behind one signature.
+"""The interface of dense optical flow.
 
 A flow is ``f(previous, following) -> (H, W, 2) float32``: for each pixel of `previous` its
-displacement (x to the right, y down) in px to `following`; both images are (H, W) uint8. Every
-flow is pure: no call leaves anything behind for the next. A function will do; what can do more
-derives from `Flow`. Whoever is given one takes it in with `resolve`.
+displacement (x to the right, y down) in px to `following`; both images are (H, W) uint8. Every flow
+is pure: calls are independent. A function is sufficient; flows with optional methods derive from
+`Flow`. Users of a flow call `resolve`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from aumer import registry
 from aumer.errors import UsageError
 from aumer.types import FloatArray, ImageArray
 
-#: A box of an image in px: left, top, right, bottom, the last two not in it.
+#: A box of an image in px: left, top, right, bottom, the last two excluded.
 Region = tuple[int, int, int, int]
-#: What a flow is asked for: two images (H, W) uint8 of one shape.
+#: Input of a flow: two images (H, W) uint8 of equal shape.
 Pair = tuple[ImageArray, ImageArray]
-#: The least that a flow can be.
+#: A flow as a plain function.
 FlowFunction = Callable[[ImageArray, ImageArray], FloatArray]
 
 _CALL = "f(previous, following) of two (H, W) uint8 images"
@@ -33,11 +33,11 @@ _GIVES = "(H, W, 2) float32, the px by which each pixel moves, x to the right an
 class Flow(ABC):
     """(H, W) uint8, (H, W) uint8 -> (H, W, 2) float32 px.
 
-    A flow of your own derives from this class, defines the call, and overrides what else it can do;
-    `aumer.testing.FlowSuite` checks that it keeps this contract.
+    A flow of your own derives from this class, defines the call, and overrides the optional methods
+    that it supports; `aumer.testing.FlowSuite` checks this contract.
 
     Attributes:
-        batch: how many pairs it likes to be given together.
+        batch: preferred number of pairs per call of `many`.
 
     Example:
         >>> class Still(Flow):
@@ -55,27 +55,28 @@ class Flow(ABC):
         """The flow of one pair."""
 
     def many(self, pairs: Sequence[Pair]) -> Sequence[FloatArray] | FloatArray:
-        """The flow of each of some pairs of one size; how many are given moves no number."""
+        """The flow of each pair, all of equal size; the results do not depend on the number of
+        pairs.
+        """
         return [self(*pair) for pair in pairs]
 
     def within(self, region: Region) -> Flow:
-        """A flow of the same kind that seeks motion in `region` alone, from whole images, and is 0
-        outside; or itself, which is what one gives that knows no regions.
+        """A flow that is computed only in `region`, from whole images, and is 0 outside; or itself
+        if regions are not supported.
 
-        It must not matter who asks for which region, nor when.
+        The result must not depend on earlier calls.
         """
         del region
         return self
 
 
 def resolve(flow: str | Flow | FlowFunction) -> Flow:
-    """The flow of a name, or the one that is given, with all that `Flow` has.
+    """The flow of that name, or the given one, as a `Flow`.
 
-    Its answers are looked at, as it may be code that aumer has not seen.
+    Its output is validated, since it may be a user's code.
 
     Raises:
-        UsageError: no flow is called so, or it cannot be called; when it is called, that it gives
-            something else than a flow.
+        UsageError: unknown name, or it is not callable; when called: invalid output.
     """
     if isinstance(flow, _Checked):
         return flow
@@ -84,7 +85,7 @@ def resolve(flow: str | Flow | FlowFunction) -> Flow:
     if isinstance(part, type):
         try:
             part = part()
-        except TypeError as error:  # it takes arguments, or lacks the call
+        except TypeError as error:  # wrong constructor, or abstract
             raise _unfit(name, f"{part!r} cannot be made without arguments: {error}") from error
     if not callable(part):
         raise _unfit(name, f"{part!r} cannot be called")
@@ -99,7 +100,9 @@ def _unfit(name: str, why: str) -> UsageError:
 
 
 class _Given(Flow):
-    """A function, or an object that has what a `Flow` has without deriving from it."""
+    """Adapter of a function, or of an object with members of `Flow` that does not derive from
+    it.
+    """
 
     def __init__(self, part: Any) -> None:
         self._part, self._offers = part, registry.offered(part, Flow)
@@ -121,7 +124,7 @@ class _Given(Flow):
 
 
 class _Checked(Flow):
-    """A flow whose answers are looked at."""
+    """Wraps a flow and validates its output."""
 
     def __init__(self, name: str, flow: Flow) -> None:
         self._name, self._flow = name, flow

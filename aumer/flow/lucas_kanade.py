@@ -1,13 +1,12 @@
-"""Points followed from one picture to others: inverse-compositional Lucas-Kanade.
+"""Tracking of points from one picture to others: inverse-compositional Lucas-Kanade.
 
-Round each point lies a window of the picture that it is followed from. In another picture the
-window is looked for by Gauss-Newton steps on the sum of squared differences (Lucas and Kanade,
-IJCAI 1981), in the inverse-compositional form of Baker and Matthews, "Lucas-Kanade 20 Years On",
-IJCV 2004: gradients and normal equations belong to the first picture and are made once, however
-many pictures the window is looked for in. Light that changes by a gain and an offset in the window
-does not move it: both are projected out of the gradients ("project out", ibidem, part 3).
+Each point has a window in its reference picture. In another picture the window is matched by
+Gauss-Newton steps on the sum of squared differences (Lucas and Kanade, IJCAI 1981), in the
+inverse-compositional form of Baker and Matthews, "Lucas-Kanade 20 Years On", IJCV 2004: gradients
+and normal equations belong to the first picture and are computed once for any number of pictures.
 
-Nothing pulls a window toward its neighbors or toward zero, so no share of a movement is lost.
+Gain and offset of brightness in the window have no effect: both are projected out of the gradients
+("project out", ibidem, part 3). There is no smoothness term, so motion is not shrunk.
 """
 
 from __future__ import annotations
@@ -24,23 +23,23 @@ from aumer.types import FloatArray
 Points = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
-#: Steps at most on each level; steps shorter than this (px) are the last.
+#: Most steps on each level; it stops after a step shorter than this (px).
 _STEPS, _SHORT = 20, 0.01
-#: Least eigenvalue of the normal equations, per pixel and squared gray level: below it the window
-#: has no texture that tells where it is.
+#: Least eigenvalue of the normal equations, per pixel and squared gray level; below it the window
+#: lacks texture.
 _LEAST_TEXTURE = 0.03
 # float32, so that no expression below turns into double precision.
 _ONE = np.float32(1)
-#: Numbers that a processor takes at a time.
+#: SIMD width.
 _LANES = 8
-#: px beyond the edge that a middle of a window can get to before it is held: it is lost there.
+#: A window is lost if its center is this far outside, px.
 _BEYOND = 8
-#: A step is no longer than this share of half the window.
+#: Longest step as a share of half the window.
 _LONGEST = 0.5
 
 
 class Pyramid:
-    """A gray picture and smaller copies of it, with a rim, for windows that reach over the edge.
+    """An image pyramid with padding, for windows that extend beyond the edge.
 
     Args:
         image: (H, W), uint8 or float32.
@@ -61,18 +60,18 @@ class Pyramid:
 
 
 class Windows:
-    """Windows round points, each of the picture that it was last taken from.
+    """Windows around points, each from its reference picture.
 
     Args:
         count: of the points.
         side: of the window, px, odd; the same on every level.
         levels: of the pyramids, beside the picture itself.
-        sigma: px, on every level; a window's pixels weigh as a Gaussian of it does. `None` lets all
-            weigh the same.
+        sigma: px, on every level; Gaussian weights of a window's pixels. `None` means equal
+            weights.
 
     Attributes:
-        points: (N, 2) float64 px, where the points were when their windows were taken; x to the
-            right and y down, pixels counted by their middles.
+        points: (N, 2) float64 px, positions of the points in their reference pictures; x to the
+            right and y down, integers at pixel centers.
     """
 
     def __init__(self, count: int, side: int, levels: int, sigma: float | None = None) -> None:
@@ -80,7 +79,7 @@ class Windows:
         off = np.arange(side) - side // 2
         bell = np.ones(side) if sigma is None else np.exp(-(off**2) / (2 * sigma**2))
         self._weights = np.outer(bell, bell).astype(np.float32)
-        width = -(-side // _LANES) * _LANES  # rows of whole vectors, the rest of each 0
+        width = -(-side // _LANES) * _LANES  # rows padded to whole vectors with 0
         self._levels = [
             (
                 np.zeros((count, side, side), np.float32),
@@ -91,14 +90,14 @@ class Windows:
         ]
 
     def take(self, picture: Pyramid, points: Points, which: Index) -> None:
-        """The windows `which` (M,) are now those round `points` (M, 2) px of this picture."""
+        """Cut the windows `which` (M,) around `points` (M, 2) px of this picture."""
         self.points[which] = points
         for level, kept in enumerate(self._levels):
             at = self.points / 2**level + picture.rim
             _take(*kept, self._weights, which, picture.images[level], at)
 
     def copy(self, other: Windows, which: Index) -> None:
-        """The windows `which` are now those of `other`, which has the same sizes."""
+        """Copy the windows `which` from `other`, which has the same sizes."""
         self.points[which] = other.points[which]
         for mine, theirs in zip(self._levels, other._levels, strict=True):
             for a, b in zip(mine, theirs, strict=True):
@@ -111,18 +110,17 @@ class Windows:
     def find(
         self, picture: Pyramid, guess: Points, which: Index, *, first: int = -1, last: int = 0
     ) -> tuple[Points, FloatArray]:
-        """Where windows are in another picture of the same size.
+        """Find windows in another picture of the same size.
 
         Args:
-            guess: (M, 2) px, where they may be.
+            guess: (M, 2) px, initial positions.
             which: (M,) which windows.
-            first, last: levels of the pyramid, from the smallest picture that is used to the
-                largest; left out, all are.
+            first, last: levels of the pyramid, from the coarsest to the finest; by default all.
 
         Returns:
             (M, 2) float64 px, and (M,) the mean absolute difference of each window, in gray levels:
-            infinite where the window has no texture or its middle left the picture, and the point
-            is then where it was when the window was taken.
+            infinite if the window has no texture or its center left the picture; the position is
+            then that in the reference picture.
         """
         moved, misfit = guess.astype(np.float64), np.empty(len(which), np.float32)
         for level in reversed(range(last, first % len(self._levels) + 1)):
@@ -136,10 +134,10 @@ class Windows:
 
 @inlined
 def _inside(image: FloatArray, x: float, y: float, half: int) -> tuple[float, float]:
-    """The nearest middle of a window that lies in the picture with its rim."""
+    """The nearest center for which the window lies in the padded picture."""
     height, width = image.shape
     low = half + 1.0
-    # Rows are read in whole vectors, beyond the window's edge.
+    # Rows are read as whole vectors, beyond the window's edge.
     return min(max(x, low), width - low - 2.0 - _LANES), min(max(y, low), height - low - 2.0)
 
 
@@ -174,7 +172,7 @@ def _take(
     image: FloatArray,
     points: Points,
 ) -> None:
-    """The windows, their gradients without what light does, and their normal equations."""
+    """Cut the windows, with gradients (changes of light projected out) and normal equations."""
     half = windows.shape[1] // 2
     side = 2 * half + 1
     wide = np.empty((side + 2, side + 2), np.float32)
@@ -269,7 +267,7 @@ def _find(
                 upper = image[top - half + i, first : first + width + 1]
                 lower = image[top - half + i + 1, first : first + width + 1]
                 for j in range(width):
-                    # The window itself is at right angles to what it is multiplied by here.
+                    # The window itself is orthogonal to these gradients.
                     seen = a * upper[j] + b * upper[j + 1] + c * lower[j] + d * lower[j + 1]
                     to_x += seen * across[i, j]
                     to_y += seen * down[i, j]
@@ -286,7 +284,7 @@ def _find(
         misfit[m] = _apart(window, image, x, y)
         x0, y0 = x - rim, y - rim
         wide, high = columns - 2 * rim - _LANES, rows - 2 * rim
-        # A pixel reaches half a pixel beyond its middle.
+        # A pixel extends half a pixel beyond its center.
         if not (-0.5 <= x0 <= wide - 0.5 and -0.5 <= y0 <= high - 0.5):
             misfit[m] = np.inf
         moved[m, 0], moved[m, 1] = x0 * scale, y0 * scale

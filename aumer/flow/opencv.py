@@ -25,7 +25,7 @@ def _per_thread(make: Callable[[], Any]) -> Callable[[], Any]:
     def get() -> Any:
         try:
             return local.made
-        except AttributeError:  # of this thread the first call
+        except AttributeError:  # first call in this thread
             local.made = make()
             return local.made
 
@@ -35,14 +35,14 @@ def _per_thread(make: Callable[[], Any]) -> Callable[[], Any]:
 @_per_thread
 def _dis() -> Any:
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    engine.setFinestScale(0)  # motion of a tenth of a pixel is lost at half resolution
+    engine.setFinestScale(0)  # half resolution loses motion of .1 px
     return engine
 
 
 def has_tvl1(opencv: ModuleType = cv2) -> bool:
-    """Whether an OpenCV, the one in place, has the module that "tvl1-opencv" needs.
+    """Whether the installed OpenCV has the module for "tvl1-opencv".
 
-    Where the plain wheel has won, the folder of contrib's stubs still makes an empty `optflow`.
+    If the plain wheel overwrote contrib's, the latter's stubs leave an empty `optflow`.
     """
     return hasattr(getattr(opencv, "optflow", None), "DualTVL1OpticalFlow")
 
@@ -90,10 +90,10 @@ def tvl1_opencv(previous: ImageArray, following: ImageArray) -> FloatArray:
     """Dual TV-L1 (Zach, Pock, Bischof 2007) as in OpenCV with its defaults: the reference.
 
     Raises:
-        BackendUnavailable: the OpenCV in place has no `optflow` module.
+        BackendUnavailable: the installed OpenCV has no `optflow` module.
     """
     engine = _tvl1()
-    engine.setScalesNumber(5)  # the default, which OpenCV lowers for good after a small image
+    engine.setScalesNumber(5)  # the default; OpenCV lowers it permanently after a small image
     return _run(engine.calc, previous, following)
 
 

@@ -1,4 +1,4 @@
-"""TV-L1 optical flow in compiled numpy: what OpenCV's DualTVL1 computes, many times faster.
+"""TV-L1 optical flow in compiled numpy: the same as OpenCV's DualTVL1, many times faster.
 
 The method is Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow",
 DAGM 2007, with the numerical scheme of Sanchez, Meinhardt-Llopis and Facciolo, "TV-L1 Optical Flow
@@ -12,24 +12,24 @@ I1(x + u) is linearized round the present u (a *warp*), and the two terms are co
 auxiliary v by (u - v)^2 / (2 theta), after which v has a closed form at each pixel and u follows
 from the dual variables p by gradient steps.
 
-Every constant, and every choice that the papers leave open, is that of OpenCV's
-`DualTVL1OpticalFlow` with its defaults, because features and thresholds of the field are made with
-it: bilinear pyramid without smoothing; bicubic (a = -.75) warp at 1/32 px of I1 and its central
-differences, 0 outside the image; a 5 x 5 median before each round of 30 iterations; iterating until
-the flow changes by less than epsilon (root mean square). The flow is then the same to a few
-thousandths of a pixel, and so is what the early stop leaves undone: flow a sixth too short.
+All constants and implementation choices are those of OpenCV's `DualTVL1OpticalFlow` with its
+defaults, because features and thresholds of the field are based on it: bilinear pyramid without
+smoothing; bicubic (a = -.75) warp at 1/32 px of I1 and its central differences, 0 outside the
+image; a 5 x 5 median before each round of 30 iterations; iterating until the flow changes by less
+than epsilon (root mean square). The flow then agrees within a few thousandths of a pixel, including
+the effect of the early stop: flow is a sixth too short.
 
-Where the time goes, and what is done about it:
+Optimizations:
 
 - An iteration is two sweeps over ten planes, V with U and P, without a branch: thresholding is a
   clamp, planes have a rim of one pixel, and the two divisions of P share one. At 128 x 128 px the
   planes stay in the second-level cache.
-- The warp's 4 x 4 taps start at any pixel, which no vector unit likes. Neighbors move alike, so
-  for a stretch of a row whose motion spans less than two pixels the taps of all its pixels lie in
-  one 5 x 5 window, and the weights outside a pixel's own taps are 0.
-- Of a face only the part round its ROIs is asked for (`Tvl1.within`): the flow of every level is
-  sought in that box alone. The images are read outside it as well, so that the box's edge is no
-  edge of the image, which would cost both accuracy and iterations.
+- The warp's 4 x 4 taps start at arbitrary pixels, which prevents vectorization. Neighbors move
+  alike, so for a stretch of a row whose motion spans less than two pixels the taps of all pixels
+  lie in one 5 x 5 window, with weights 0 outside a pixel's own taps.
+- Only the part of a face around its ROIs is computed (`Tvl1.within`), at every level. The images
+  are also read outside this box, so that its edge is not an image edge, which would cost accuracy
+  and iterations.
 
 All functions are pure. Compiled code holds no lock (`nogil`) and starts no thread: callers run
 pairs in parallel, as `aumer.motion.analysis` and `tvl1_pairs` do.
@@ -87,7 +87,7 @@ class Tvl1(Flow):
     """The flow "tvl1".
 
     Attributes:
-        region: the part of the image in which flow is sought; `None` is all of it.
+        region: the part of the image in which flow is computed; `None` for all.
     """
 
     region: Region | None = None
@@ -100,7 +100,7 @@ class Tvl1(Flow):
             px, x to the right and y down, from `previous` to `following`; 0 outside the region.
 
         Raises:
-            ValueError: the images are not two of one shape (H, W), or the region leaves them.
+            ValueError: the images differ in shape, or the region exceeds them.
         """
         a, b = _gray(previous), _gray(following)
         if a.shape != b.shape or a.ndim != 2:
@@ -112,25 +112,25 @@ class Tvl1(Flow):
         return _flow(a, b, top, bottom, left, right)
 
     def within(self, region: Region) -> Tvl1:
-        """The flow that is sought in `region` alone, as `aumer.flow.Flow.within` has it.
+        """A flow computed only in `region`; see `aumer.flow.Flow.within`.
 
-        Near the region's edge it is worse than that of the whole image, which knows what moves
-        beyond; 12 px further in it is as good (benchmarks/studies/flow_shortcuts.py).
+        Near the region's edge it is less accurate than on the whole image; 12 px further inside it
+        is equally good (benchmarks/studies/flow_shortcuts.py).
         """
         return Tvl1(region)
 
 
-#: What the registry knows as "tvl1".
+#: The flow "tvl1" in the registry.
 tvl1 = Tvl1()
 
 
 def tvl1_pairs(
     previous: npt.NDArray[Any], following: npt.NDArray[Any], *, workers: int | None = None
 ) -> FloatArray:
-    """TV-L1 flow of many pairs over all cores: the same numbers as `tvl1` on each.
+    """TV-L1 flow of many pairs on all cores, with the same results as `tvl1`.
 
     Args:
-        workers: threads; never changes a number.
+        workers: threads; they never change the result.
 
     Shapes:
         previous, following (N, H, W) as in `tvl1`; returns (N, H, W, 2) float32 px.
@@ -155,7 +155,7 @@ def checked_region(region: Region | None, height: int, width: int) -> Region:
     """The region itself, or the whole image for `None`.
 
     Raises:
-        ValueError: it is empty or leaves the image.
+        ValueError: it is empty or exceeds the image.
     """
     if region is None:
         return 0, 0, width, height
@@ -169,7 +169,7 @@ def checked_region(region: Region | None, height: int, width: int) -> Region:
 
 
 def _gray(image: npt.NDArray[Any]) -> FloatArray:
-    # A read-only array is another type to numba, to be compiled for anew: such a one is copied.
+    # Read-only arrays are copied, since numba would compile a second version for them.
     return np.require(image, np.float32, ["C", "W"])
 
 
@@ -177,18 +177,20 @@ _lock = threading.Lock()
 
 
 def _ready() -> None:
-    """Compile once per process, or load what an earlier run compiled, and say which takes long."""
+    """Compile once per process, or load code compiled earlier; logs a message before a long
+    compilation.
+    """
     kernel = cast(Any, _flow)
     if kernel.signatures:
         return
     with _lock:
         folder = kernel.stats.cache_path
         if folder is None or not any(Path(folder).glob("tvl1._flow-*.nbc")):
-            # Between information and a warning: nothing is wrong, but somebody waits.
+            # A level between information and warning, since the user has to wait.
             _log.log(25, "compiling TV-L1 for this machine (once, some ten seconds)")
             if folder is not None and sys.executable:
-                # What has just been compiled rounds a little differently from the same read back
-                # from a file, as every later process does it. So a process of its own compiles.
+                # Freshly compiled code rounds slightly differently from code read from the cache,
+                # as in every later process. So a separate process compiles it.
                 here = str(Path(__file__).resolve().parents[2])  # this aumer, wherever we are
                 code = f"import sys; sys.path.insert(0, {here!r}); import aumer.flow.tvl1 as t"
                 words = [sys.executable, "-c", f"{code}; t.compile_now()"]
@@ -197,7 +199,7 @@ def _ready() -> None:
 
 
 def compile_now() -> None:
-    """Compile TV-L1 in this process, or load what another has compiled."""
+    """Compile TV-L1 in this process, or load compiled code."""
     image = np.zeros((1, 1), np.float32)
     _flow(image, image, 0, 1, 0, 1)
 

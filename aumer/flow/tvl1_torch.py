@@ -1,10 +1,9 @@
 """TV-L1 optical flow of many pairs at once in torch: the arithmetic of `aumer.flow.tvl1`, batched.
 
-Equations, constants and choices are those of `aumer.flow.tvl1`, whose result this gives up to
-rounding, on any device. Pairs of a batch stop one by one, where `aumer.flow.tvl1` would stop: what
-has converged is kept as it is while the others go on, so no pair's flow depends on its neighbors.
-Whether all have stopped is asked only now and then, because the question makes a GPU wait for the
-answer.
+Equations, constants and choices are those of `aumer.flow.tvl1`, with equal results up to rounding,
+on any device. Each pair of a batch stops where `aumer.flow.tvl1` would stop: converged pairs are
+frozen while the others continue, so no pair's flow depends on the batch. Whether all have stopped
+is checked only every few iterations, since the check synchronizes a GPU.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 _GRAINS = 32  # positions are rounded to 1/32 px before interpolation
 _FLAT = 1.1920929e-07  # squared gradient below which a pixel says nothing
-_ASK_EVERY = 10  # iterations between two looks at whether all pairs have stopped
+_ASK_EVERY = 10  # iterations between two checks for convergence
 
 
 def tvl1_stream(
@@ -50,12 +49,12 @@ def tvl1_stream(
     batch: int = 64,
     compiled: bool = False,
 ) -> Iterator[FloatArray]:
-    """TV-L1 flow of each pair, in order; no more than `batch` pairs are held at a time.
+    """TV-L1 flow of each pair, in order; at most `batch` pairs are in memory.
 
     Args:
         pairs: previous and following image (H, W) in [0, 255], all of one shape.
-        device: where torch computes.
-        batch: pairs computed together; moves a number by rounding at most.
+        device: torch device.
+        batch: pairs computed together; affects results only by rounding.
         compiled: fuse an iteration with `torch.compile` (worth its start-up time on a GPU).
 
     Yields:
@@ -73,10 +72,10 @@ def tvl1_stream(
 
 
 class TorchTvl1(Flow):
-    """The flow "tvl1-torch": pairs in batches, on a CUDA device where there is one.
+    """The flow "tvl1-torch": pairs in batches, on a CUDA device if available.
 
     Attributes:
-        batch: pairs that are best computed together.
+        batch: preferred number of pairs.
         region: the part of the images in which flow is sought; `None` is all of it.
     """
 
@@ -91,7 +90,7 @@ class TorchTvl1(Flow):
     def __call__(
         self, previous: npt.NDArray[np.uint8], following: npt.NDArray[np.uint8]
     ) -> FloatArray:
-        """As the seam of flows asks: (H, W, 2) float32 px, from `previous` to `following`.
+        """See `aumer.flow.Flow`: (H, W, 2) float32 px, from `previous` to `following`.
 
         Raises:
             ValueError: the images are not two of one shape (H, W), or the region leaves them.
@@ -106,12 +105,12 @@ class TorchTvl1(Flow):
 
     def many(self, pairs: Sequence[Pair]) -> FloatArray:
         """(N, H, W, 2) flows of N pairs of images of one shape."""
-        # Asked for when it computes: a look at CUDA when aumer is imported would start the driver.
+        # Chosen at the first computation, since checking CUDA at import would start the driver.
         device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
         return _solve(list(pairs), device, _step, self.region)
 
     def within(self, region: Region) -> TorchTvl1:
-        """The flow that is sought in `region` alone, as `aumer.flow.tvl1.Tvl1.within`."""
+        """A flow computed only in `region`; see `aumer.flow.tvl1.Tvl1.within`."""
         return TorchTvl1(self._device, region=region)
 
 
@@ -290,5 +289,5 @@ def _median5(u: Tensor) -> Tensor:
     return wide.unfold(2, 5, 1).unfold(3, 5, 1).flatten(4).median(-1).values
 
 
-#: What the registry knows as "tvl1-torch".
+#: The flow "tvl1-torch" in the registry.
 tvl1_torch = TorchTvl1()

@@ -1,4 +1,4 @@
-"""Graphs over a face's regions of interest, from what action units do together."""
+"""Graphs over facial regions of interest, from co-occurrence of action units."""
 
 from aumer.graph.graph import NORMALIZATIONS, SHIPPED, WEIGHTINGS, AUGraph, published_counts
 

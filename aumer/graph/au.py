@@ -1,4 +1,4 @@
-"""Action units (AUs) as coders write them, and which ROIs each of them moves.
+"""Parsing of coders' action units (AUs), and the ROIs that each AU moves.
 
 Codes are those of the Facial Action Coding System (Ekman, Friesen and Hager, 2002).
 """
@@ -25,7 +25,7 @@ _CODES: dict[CodeKind, tuple[int, ...]] = {
     "visibility": tuple(range(70, 75)),
     "gross": (40, 50, *range(80, 99)),
 }
-#: What FACS calls its action units.
+#: Names of the action units in FACS.
 NAMES: Mapping[int, str] = {
     1: "inner brow raiser",
     2: "outer brow raiser",
@@ -70,15 +70,15 @@ class ActionUnit:
     """One code of a coder's string.
 
     Attributes:
-        number: of FACS.
-        kind: what FACS calls it, whatever letters the coder put before it.
-        side: the subject's; "both" also where the coder wrote A, asymmetric.
-        intensity: A to E, as written: "B", or "B/C" where the coder was of two minds.
-        uncertain: marked "?", one of several alternatives, or of a side in doubt ("(L/A)4").
+        number: number in FACS.
+        kind: its kind in FACS, whatever letters the coder wrote before it.
+        side: side of the subject; "both" also for A, asymmetric.
+        intensity: A to E, as written: "B", or "B/C" if the coder was undecided.
+        uncertain: marked "?", one of several alternatives, or with an uncertain side ("(L/A)4").
         asymmetric: marked A: on both sides, more on one.
         part: "top" or "bottom" of the lips (T18, B23), else "".
-        reflected: within "ref(...)": moved along by another action, not made.
-        alternative: 0, or n where n others were written before it: "12 or 14" are 0 and 1.
+        reflected: within "ref(...)": a passive movement by another action.
+        alternative: index among alternatives: "12 or 14" are 0 and 1.
         text: as written.
     """
 
@@ -95,13 +95,13 @@ class ActionUnit:
 
     @property
     def made(self) -> bool:
-        """Whether to count it: made and not reflected, and of alternatives the first."""
+        """Whether it counts: not reflected, and the first of its alternatives."""
         return not self.reflected and self.alternative == 0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A coder's string: its codes, in order, and (piece, reason) of what is none."""
+    """A parsed string: codes in order, and (piece, reason) of invalid pieces."""
 
     units: tuple[ActionUnit, ...]
     unread: tuple[tuple[str, str], ...]
@@ -109,7 +109,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Coded:
-    """An annotation with the codes of its AU string, one at least."""
+    """An annotation with at least one code."""
 
     annotation: Annotation
     units: tuple[ActionUnit, ...]
@@ -117,7 +117,7 @@ class Coded:
 
 @dataclass(frozen=True)
 class Refused:
-    """What could not be read in a row; `piece` is `text` where nothing could."""
+    """An unreadable piece in a row; `piece` is `text` if nothing could be read."""
 
     row: int
     subject: str
@@ -135,9 +135,9 @@ def read(text: str | float | None) -> Reading:
     """The codes in one cell of a table.
 
     Understood are ``4+10+14``, ``L12`` and ``R12`` (the subject's sides), ``A`` asymmetric, ``T``
-    and ``B`` of the lips, levels ``7B`` and ``4(B/C)``, ``12?``, ``AU4``, ``AD38``, ``M58``,
-    ``12 or 14``, ``(23/24)``, ``ref(7B)``, and numbers that a spreadsheet made floats of. A cell
-    that is empty, or says null or nan, holds nothing.
+    and ``B`` of the lips, levels ``7B`` and ``4(B/C)``, ``12?``, ``AU4``, ``AD38``, ``M58``, ``12
+    or 14``, ``(23/24)``, ``ref(7B)``, and numbers that a spreadsheet turned into floats. Cells that
+    are empty, null or nan contain no code.
     """
     if text is None or (isinstance(text, float) and math.isnan(text)):
         return Reading((), ())
@@ -152,7 +152,7 @@ def parse(text: str | float | None) -> tuple[ActionUnit, ...]:
     """The codes in one cell of a table, see `read`.
 
     Raises:
-        UsageError: some piece of it is no code; names the piece.
+        UsageError: a piece is not a code; the message names it.
     """
     found = read(text)
     if found.unread:
@@ -164,10 +164,10 @@ def parse(text: str | float | None) -> tuple[ActionUnit, ...]:
 def read_annotations(
     annotations: Iterable[Annotation],
 ) -> tuple[tuple[Coded, ...], tuple[Refused, ...]]:
-    """The codes of every annotation, and all that could not be read.
+    """The codes of every annotation, and the unreadable pieces.
 
-    An annotation whose string holds no code is only among the refused, as is one without a string;
-    one of which a piece cannot be read is among both.
+    Annotations without any code are only among the refused; those with an unreadable piece are in
+    both.
     """
     coded, refused = [], []
     for a in annotations:
@@ -207,7 +207,7 @@ _GROUP_LEVEL = re.compile(rf"[A-E](?:/[A-E])?{_END}", re.IGNORECASE)
 _ALTERNATIVE = re.compile(rf"\s*(?:/|{_OR})\s*", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s+,;&]+")
 _WORD = re.compile(r"[^\s+()/,;&]+")
-#: Brackets within brackets; coders write two.
+#: Most nested brackets; coders use two.
 _DEEPEST = 20
 
 
@@ -231,7 +231,7 @@ class _Parser:
             if self.text[self.at] == ")":
                 if inner:
                     break
-                self.at += 1  # closes what nothing opened: a slip, no code
+                self.at += 1  # an unmatched closing bracket
                 continue
             units += self._choice()
         self._end_of_words()
@@ -257,7 +257,7 @@ class _Parser:
             self.unread.append((found[0], "the end of an action is none"))
             return []
         if self._take(_REF):
-            while self._take(_REF):  # said twice is said once
+            while self._take(_REF):  # repetitions count once
                 pass
             return [replace(u, reflected=True) for u in self._term()]
         mark = self._take(_MARKED_GROUP)
@@ -281,7 +281,7 @@ class _Parser:
         units = self.sum(inner=True)
         self._depth -= 1
         self.at += 1
-        # A comment in brackets is followed by no level.
+        # A comment in brackets has no level.
         level = self._take(_GROUP_LEVEL) if units else None
         if mark:
             units = [_marked(u, mark) for u in units]
@@ -323,7 +323,7 @@ class _Parser:
 
 
 def _marked(unit: ActionUnit, mark: str) -> ActionUnit:
-    """With the letter that stood before it: L, R, A, T or B, or none."""
+    """The unit with the letter before it: L, R, A, T, B or none."""
     return replace(
         unit,
         side=_SIDES.get(mark, unit.side),
@@ -332,18 +332,17 @@ def _marked(unit: ActionUnit, mark: str) -> ActionUnit:
     )
 
 
-# What moves what
+# ROIs moved by AUs
 
 
 @dataclass(frozen=True)
 class AUMap:
-    """Which ROIs each AU moves when it is made on both sides.
+    """The ROIs that each two-sided AU moves.
 
     Attributes:
         moves: ROI names by AU.
-        still: why, by AU, for those that are known to move none.
-        exact: read AU strings as the published script does: cut at "+", and only pieces that are
-            one of these numbers and nothing else count.
+        still: reasons for AUs that are known to move no ROI.
+        exact: read AU strings like the published script: split at "+", only exact numbers count.
     """
 
     name: str
@@ -352,7 +351,7 @@ class AUMap:
     exact: bool = False
 
     def moved(self, unit: ActionUnit) -> tuple[str, ...]:
-        """ROIs that the action moves; of a one-sided action, none of the other side's."""
+        """ROIs that the action moves; for a one-sided action, none of the other side."""
         rois = self.moves.get(unit.number, ()) if unit.kind == "AU" else ()
         if unit.side == "both":
             return rois
@@ -367,7 +366,7 @@ def _both(*parts: str) -> tuple[str, ...]:
 _INNER, _MIDDLE, _OUTER = _both("brow_*_mid_inner"), _both("brow_*_mid"), _both("brow_*_mid_outer")
 _CORNERS, _LIPS = _both("mouth_*"), ("lip_upper", "lip_lower")
 
-#: AUW-GCN's. FACS has 1 and 2 the other way round: 1 is the inner brow raiser.
+#: AUW-GCN's map. It exchanges 1 and 2 of FACS, where 1 is the inner brow raiser.
 PUBLISHED = AUMap(
     "published",
     {
@@ -381,7 +380,7 @@ PUBLISHED = AUMap(
     exact=True,
 )
 
-#: By muscle. ``au_priors/README.md`` argues each line.
+#: By anatomy; ``au_priors/README.md`` gives reasons for each line.
 FACS = AUMap(
     "facs",
     {
@@ -428,10 +427,10 @@ MAPS: dict[str, AUMap] = {m.name: m for m in (PUBLISHED, FACS)}
 
 
 def require_map(name: str) -> None:
-    """Complain of a name that no map has.
+    """Raise an error for an unknown map.
 
     Raises:
-        UsageError: none is in `MAPS`; the message lists the choices.
+        UsageError: not in `MAPS`; the message lists the choices.
     """
     if name not in MAPS:
         raise UsageError(

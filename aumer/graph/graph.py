@@ -1,7 +1,7 @@
-"""Graphs over facial ROIs, weighted by how action units (AUs) occur together. numpy only.
+"""Graphs over facial ROIs, weighted by co-occurrence of action units (AUs).
 
-`AUGraph` is a value: names of the nodes and raw weights. How a network normalizes the weights is
-the network's choice, made by name (`NORMALIZATIONS`).
+numpy only. `AUGraph` holds names of the nodes and raw weights. Networks choose a normalization by
+name (`NORMALIZATIONS`).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from aumer.names import expanded
 from aumer.types import KINDS, Annotation, Kind
 
 Matrix = npt.NDArray[np.float64]
-#: ROIs of a graph: a `RoiSet`, or names in node order (any names; ints are landmark indices), or
-#: the text that `aumer.graph.rois.roi_set` reads.
+#: ROIs of a graph: a `RoiSet`, or names in node order (any names; ints are landmark indices), or a
+#: text for `aumer.graph.rois.roi_set`.
 Nodes = RoiSet | str | Sequence[str | int]
 
 FORMAT = "aumer-graph/1"
 
-#: How `AUGraph.from_annotations` weighs, n_ij being the expressions that move ROIs i and j, n_i
-#: those that move i, n all.
+#: Weightings of `AUGraph.from_annotations`; n_ij is the number of expressions that move ROIs i and
+#: j, n_i of those that move i, n of all.
 WEIGHTINGS = {
     "counts": "n_ij; the published AU map counts as published, see `published_counts`",
     "conditional": "P(j moves | i moves) = n_ij / n_i",
@@ -90,17 +90,16 @@ class AUGraph:
     """A weighted graph over ROIs.
 
     Shapes:
-        weights (R, R) float64, finite, not negative, read-only: weights[i, j] is how much node i
-        takes from node j, so that one step of propagation is weights @ x.
+        weights (R, R) float64, finite, not negative, read-only: weights[i, j] is the contribution
+        of node j to node i, so that one propagation step is weights @ x.
 
     Attributes:
-        rois: the R nodes' names, in order.
+        rois: names of the R nodes, in order.
         name: for people; not part of the digest.
-        source: where the weights come from, JSON-able; not part of the digest.
+        source: origin of the weights, as JSON values; not part of the digest.
 
     Raises:
-        UsageError: names and weights do not fit one another, or a weight is negative, NaN or
-            infinite.
+        UsageError: names and weights do not match, or a weight is negative, NaN or infinite.
 
     Example:
         >>> edges = {("mouth_r", "mouth_l"): 1.0, ("brow_l_mid", "lip_upper"): 0.3}
@@ -133,7 +132,7 @@ class AUGraph:
                 f"graph {self.name!r}: weights are finite and 0 or more; found {weights[i, j]} "
                 f"from {rois[j]} to {rois[i]} (row {i}, column {j})"
             )
-        # + 0 copies, and makes 0 of -0, which would be another digest.
+        # + 0 copies, and turns -0 into 0, which would change the digest.
         weights = weights + 0.0
         weights.flags.writeable = False
         object.__setattr__(self, "rois", rois)
@@ -150,11 +149,11 @@ class AUGraph:
     def __len__(self) -> int:
         return len(self.rois)
 
-    # -- what a network reads -----------------------------------------------------------------
+    # -- use by networks ---------------------------------------------------------------------
 
     @cached_property
     def digest(self) -> str:
-        """Hex SHA-256 of ROI names and raw weights: what trained weights remember of a graph."""
+        """Hex SHA-256 of ROI names and raw weights: stored with trained weights."""
         known = hashlib.sha256(json.dumps(self.rois).encode())
         known.update(self.weights.astype("<f8").tobytes())
         return known.hexdigest()
@@ -163,7 +162,7 @@ class AUGraph:
         """The (R, R) float64 propagation matrix, by a name of `NORMALIZATIONS`.
 
         Raises:
-            UsageError: there is no such normalization.
+            UsageError: unknown normalization.
         """
         if kind not in NORMALIZATIONS:
             raise UsageError(
@@ -173,7 +172,7 @@ class AUGraph:
         return NORMALIZATIONS[kind](self.weights)
 
     def edges(self) -> dict[tuple[str, str], float]:
-        """Weight by (from, to) for every weight that is not 0, both directions, self-loops too."""
+        """All nonzero weights by (from, to), both directions, including self-loops."""
         to, come = np.nonzero(self.weights)
         return {
             (self.rois[j], self.rois[i]): float(self.weights[i, j])
@@ -181,14 +180,14 @@ class AUGraph:
         }
 
     def unconnected(self) -> tuple[str, ...]:
-        """ROIs that no edge joins to another."""
+        """ROIs without edges to others."""
         off = self.weights * (1 - np.eye(len(self)))
         degree = off.sum(axis=0) + off.sum(axis=1)
         return tuple(roi for roi, d in zip(self.rois, degree, strict=True) if d == 0)
 
     @property
     def directed(self) -> bool:
-        """Whether some weight differs from the one the other way."""
+        """Whether the weights are asymmetric."""
         return not np.array_equal(self.weights, self.weights.T)
 
     # -- builders -----------------------------------------------------------------------------
@@ -205,13 +204,13 @@ class AUGraph:
         """A graph of weights by pair of ROIs: ``{("mouth_r", "mouth_l"): 0.8}``.
 
         Args:
-            edges: weight by (from, to); a ROI is named, or given by its landmark's index. A ROI
-                with itself is a self-loop.
-            directed: an edge goes one way only.
+            edges: weight by (from, to); ROIs are names or indices of landmarks. A pair of equal
+                ROIs is a self-loop.
+            directed: edges have one direction only.
 
         Raises:
-            UsageError: an unknown ROI (names the nearest), an edge given twice with two weights, or
-                a weight that is no number.
+            UsageError: an unknown ROI (the message names the nearest), an edge with two different
+                weights, or a weight that is not a number.
         """
         if not isinstance(edges, Mapping):
             raise UsageError(
@@ -222,7 +221,7 @@ class AUGraph:
         names = _names(rois)
         weights = np.zeros((len(names), len(names)))
         given: dict[tuple[int, int], float] = {}
-        untyped: Mapping[Any, Any] = edges  # people's own files end here
+        untyped: Mapping[Any, Any] = edges  # users' data are unchecked
         for pair, weight in untyped.items():
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise UsageError(
@@ -248,10 +247,10 @@ class AUGraph:
     def from_matrix(
         cls, weights: npt.ArrayLike, *, rois: Nodes = DEFAULT_ROIS, name: str = "mine"
     ) -> AUGraph:
-        """A graph of an (R, R) matrix, in the order of `rois`; weights[i, j] goes from j to i.
+        """A graph from an (R, R) matrix, in the order of `rois`; weights[i, j] goes from j to i.
 
         Raises:
-            UsageError: it is not square, not of R rows, or holds what is no weight.
+            UsageError: it is not square, does not have R rows, or contains invalid weights.
         """
         return cls(_names(rois), _as_matrix(weights), name, {"made": "from_matrix"})
 
@@ -268,23 +267,23 @@ class AUGraph:
         rois: Nodes = DEFAULT_ROIS,
         name: str = "mine",
     ) -> AUGraph:
-        """How often ROIs move in one expression, counted from coders' AUs.
+        """Count from coders' AUs how often ROIs move in the same expression.
 
-        An expression moves the ROIs that `au_map` gives for its AUs, by side; reflected AUs
-        ("ref(4)") do not count, and of alternatives ("12 or 14") the first does. `source` records
-        how many rows were used, what could not be read, and which ROIs are left without an edge.
+        An expression moves the ROIs of its AUs in `au_map`, by side; reflected AUs ("ref(4)") do
+        not count, of alternatives ("12 or 14") the first counts. `source` records the number of
+        used rows, unreadable pieces, and ROIs without an edge.
 
         Args:
-            annotations: as `aumer.data.read_table` gives them.
-            exclude_subjects: left out, so that a fold's prior knows nothing of its test subjects.
+            annotations: from `aumer.data.read_table`.
+            exclude_subjects: left out, so that a fold's prior does not depend on its test subjects.
             kind: only "micro" or "macro".
-            au_map: "facs", "published", or ROI names by AU of your own (both sides; ROIs whose
-                names hold `_l` or `_r` are left out of an AU made on the other side).
+            au_map: "facs", "published", or your own mapping from AU to ROI names (both sides; ROIs
+                with `_l` or `_r` in their names are excluded for an AU of the other side).
             weighting: one of `WEIGHTINGS`.
-            threshold: of "binary".
+            threshold: threshold of "binary".
 
-        Raises:
-            UsageError: an unknown subject, kind, map, weighting or ROI, or no row left to count.
+            Raises:
+            UsageError: an unknown subject, kind, map, weighting or ROI, or no rows to count.
         """
         names = _names(rois)
         mapping = _au_map(au_map, names)
@@ -329,10 +328,10 @@ class AUGraph:
 
     @classmethod
     def from_pyg(cls, data: Any, *, rois: Nodes = DEFAULT_ROIS, name: str = "mine") -> AUGraph:
-        """A graph of a ``torch_geometric.data.Data``.
+        """A graph from a ``torch_geometric.data.Data``.
 
         Its `edge_index` (2, E) goes from row 0 to row 1. `edge_weight`, or `edge_attr` with one
-        number per edge, are the weights (1 if there are none); parallel edges add up.
+        number per edge, are the weights (default 1); parallel edges are summed.
 
         Raises:
             UsageError: an index outside the ROIs, another number of nodes, or weights that are not
@@ -345,7 +344,7 @@ class AUGraph:
         edges = _as_numpy(index)
         if edges.ndim != 2 or len(edges) != 2:
             raise UsageError(f"edge_index must be of shape (2, E); found {edges.shape}")
-        # Not data.num_nodes, which is guessed from the edges where nobody said it.
+        # Not data.num_nodes, which may be guessed from the edges.
         features = getattr(data, "x", None)
         nodes = data["num_nodes"] if "num_nodes" in data else len(names)
         nodes = nodes if features is None else len(features)
@@ -374,13 +373,13 @@ class AUGraph:
 
     @classmethod
     def identity(cls, rois: Nodes = DEFAULT_ROIS) -> AUGraph:
-        """Every ROI by itself: the control that tells whether a graph is of use."""
+        """Only self-loops: the control for whether a graph helps."""
         names = _names(rois)
         return cls(names, np.eye(len(names)), "identity", {"made": "identity"})
 
     @classmethod
     def empty(cls, rois: Nodes = DEFAULT_ROIS) -> AUGraph:
-        """No edge at all; under ``symmetric`` it is the identity."""
+        """A graph without edges; ``symmetric`` turns it into the identity."""
         names = _names(rois)
         return cls(names, np.zeros((len(names), len(names))), "empty", {"made": "empty"})
 
@@ -390,7 +389,7 @@ class AUGraph:
         """``torch_geometric.data.Data`` with edge_index (2, E) int64, edge_weight (E,) float32.
 
         Raw weights; an edge goes from row 0 to row 1, as torch-geometric's layers send messages.
-        `rois` and `num_nodes` are kept.
+        `rois` and `num_nodes` are included.
         """
         import torch
         from torch_geometric.data import Data
@@ -410,12 +409,12 @@ class AUGraph:
         """A graph by name (shipped, or registered as kind "graph"), or from a file.
 
         Args:
-            which: a name that `aumer graph list` prints; the path of a ``.json`` that `save` wrote,
-                or of a ``.npy`` with the weights of the 12 published ROIs. A graph is returned as
-                it is.
+            which: a name that `aumer graph list` prints; the path of a ``.json`` from `save`, or of
+                a ``.npy`` with weights of the 12 published ROIs. An `AUGraph` is returned
+                unchanged.
 
         Raises:
-            UsageError: no such name or file, or it holds no graph.
+            UsageError: unknown name, missing file, or a file without a graph.
         """
         if isinstance(which, AUGraph):
             return which
@@ -432,24 +431,24 @@ class AUGraph:
         return graph
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> None:
-        """Write ``.json``, from which `load` gets the same digest.
+        """Write a ``.json`` file, which `load` reads with the same digest.
 
         Raises:
-            UsageError: another suffix, or the file exists and `overwrite` is False.
+            UsageError: unknown suffix, or the file exists and `overwrite` is False.
         """
         if Path(path).suffix != ".json":
             raise UsageError(f"a graph is saved as .json; found {os.fspath(path)}")
         atomic_write(path, self.to_json(), overwrite=overwrite)
 
     def to_json(self) -> str:
-        """The file's text: a row of weights on a line."""
+        """The JSON text, with one row of weights per line."""
         content = self.to_dict()
         rows = ",\n  ".join(json.dumps(row) for row in content.pop("weights"))
         head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         return f'{head[:-2]},\n "weights": [\n  {rows}\n ]\n}}\n'
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, for a file or the card of trained weights; see `from_dict`."""
+        """Values for JSON, for a file or the card of trained weights; see `from_dict`."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -460,11 +459,11 @@ class AUGraph:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> AUGraph:
-        """The graph that `to_dict` wrote; ``edges``, a list of [from, to, weight], may stand for
-        ``weights``, with ``directed``, for files written by hand.
+        """The inverse of `to_dict`; files written by hand may have ``edges``, a list of [from, to,
+        weight], with ``directed``, instead of ``weights``.
 
         Raises:
-            UsageError: a key is missing or unknown, or its value does not fit.
+            UsageError: a key is missing or unknown, or a value is invalid.
         """
         known = {"format", "name", "rois", "source", "weights", "edges", "directed"}
         unknown = sorted(set(content) - known)
@@ -504,7 +503,7 @@ class AUGraph:
 def published_counts(
     rows: Iterable[Sequence[int]], au_map: au.AUMap, rois: Sequence[str]
 ) -> Matrix:
-    """AUW-GCN's counting (Yin et al., ICME 2023), over the AUs of each row that the map has.
+    """AUW-GCN's counting (Yin et al., ICME 2023), over the AUs of each row that are in the map.
 
     A row of one AU adds 1 to the diagonal at each of its ROIs. A row of more adds, for each pair of
     its AUs and each i of the first's ROIs and j of the second's, 1 to [i, j] and 1 to [j, i].
@@ -522,7 +521,7 @@ def published_counts(
 
 
 def _moved(coded: Sequence[au.Coded], au_map: au.AUMap, rois: Sequence[str]) -> Matrix:
-    """(N, R) of 0 and 1: which expression moves which ROI."""
+    """(N, R) of 0 and 1: the ROIs that each expression moves."""
 
     def of(c: au.Coded) -> set[str]:
         if au_map.exact:
@@ -535,7 +534,7 @@ def _moved(coded: Sequence[au.Coded], au_map: au.AUMap, rois: Sequence[str]) -> 
 
 
 def _weighted(moved: Matrix, weighting: str, threshold: float) -> Matrix:
-    """Weights of what `_moved` gives. A ROI never moved has zeros."""
+    """Weights from `_moved`. An ROI that never moves has zeros."""
     together: Matrix = moved.T @ moved
     alone = np.maximum(np.diag(together), 1)
     if weighting == "counts":
@@ -556,7 +555,7 @@ def _exact_aus(text: str, au_map: au.AUMap) -> tuple[int, ...]:
 
 
 def _misread(coded: Iterable[au.Coded], au_map: au.AUMap) -> int:
-    """Rows with an AU of the map that exact matching misses, because of a side or a level."""
+    """Rows with an AU of the map that exact matching misses because of a side or level."""
     return sum(
         bool(
             {u.number for u in c.units if u.made and u.number in au_map.moves}.difference(
@@ -594,7 +593,7 @@ def _chosen(
     annotations: Iterable[Annotation], exclude_subjects: Iterable[str], kind: Kind | None
 ) -> tuple[list[Annotation], list[str]]:
     """The annotations to count and the subjects left out, sorted."""
-    given: Any = annotations  # what callers give may be anything
+    given: Any = annotations  # callers may pass anything
     rows = list(given) if isinstance(given, Iterable) else [given]
     if not all(isinstance(a, Annotation) for a in rows):
         raise wrong("annotations", annotations, "a sequence of Annotation")
@@ -604,7 +603,7 @@ def _chosen(
     subjects = {a.subject for a in rows}
     for subject in excluded:
         if subject not in subjects:
-            # Left to pass, a misspelt test subject would be counted into its own fold's prior.
+            # A misspelled test subject would otherwise be counted in its own fold's prior.
             raise UsageError(
                 f"there is no subject {subject!r} to exclude; there are "
                 f"{', '.join(sorted(subjects))}.{did_you_mean(subject, subjects)}"
@@ -618,7 +617,7 @@ def _chosen(
 
 
 class _Shipped(Mapping[str, AUGraph]):
-    """The graphs in ``au_priors/``, by the names of their files."""
+    """The graphs in ``au_priors/``, by file name."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(p.stem for p in data_dir("au_priors").glob("*.json")))
@@ -637,7 +636,7 @@ def _shipped(name: str) -> AUGraph:
     return _read_json(data_dir("au_priors") / f"{name}.json")
 
 
-#: Read when asked for; `aumer.registry` finds them as kind "graph".
+#: Read on first use; kind "graph" in `aumer.registry`.
 SHIPPED: Mapping[str, AUGraph] = _Shipped()
 
 
@@ -661,7 +660,7 @@ READERS: dict[str, Callable[[Path], AUGraph]] = {".json": _read_json, ".npy": _r
 
 
 def _names(rois: Nodes) -> tuple[str, ...]:
-    """Node names; a text names a set or lists landmarks, an int is a landmark."""
+    """Node names; a string names a set or lists landmarks, an int is a landmark."""
     if isinstance(rois, (RoiSet, str)):
         return roi_set(rois).names
     return tuple(roi_set([r]).names[0] if isinstance(r, int) else r for r in rois)
@@ -690,5 +689,5 @@ def _as_numpy(array: Any) -> npt.NDArray[Any]:
 
 
 def _plain(weight: float) -> float | int:
-    """Counts as ints, for people."""
+    """Integers for counts, for readability."""
     return int(weight) if weight.is_integer() and abs(weight) < 2**53 else weight

@@ -1,4 +1,4 @@
-"""Regions of interest (ROIs): which of the 68 landmarks a face's motion is measured round.
+"""Regions of interest (ROIs): the landmarks around which motion is measured.
 
 Names end in the subject's side: `_r` is the subject's right, the image's left.
 """
@@ -29,16 +29,16 @@ _ORDERED = """
     mouth_r_inner lip_upper_r_inner lip_upper_inner lip_upper_l_inner
     mouth_l_inner lip_lower_l_inner lip_lower_inner lip_lower_r_inner
 """
-#: A name for each iBUG-68 landmark, in their order. A ROI called so lies round that landmark.
+#: Names of the iBUG-68 landmarks, in order. An ROI of this name lies around the landmark.
 LANDMARK_NAMES: tuple[str, ...] = tuple(_ORDERED.split())
 
 
 @dataclass(frozen=True)
 class RoiSet:
-    """Named ROIs in node order, each round a landmark (iBUG-68, 0-based).
+    """Named ROIs in node order, each around a landmark (iBUG-68, 0-based).
 
     Raises:
-        UsageError: no ROI, a name or a landmark twice, or a landmark that is not one of 0 to 67.
+        UsageError: no ROIs, a repeated name or landmark, or a landmark outside 0 to 67.
     """
 
     names: tuple[str, ...]
@@ -66,12 +66,12 @@ def roi_set(spec: RoiSpec) -> RoiSet:
     """The ROIs that `spec` names.
 
     Args:
-        spec: the name of a set (`NAMED`, or registered as "roi-set"); landmark indices or names,
-            in node order, as a text ("18 19 mouth_r", commas allowed) or an iterable; or landmark
-            by ROI name of your own.
+        spec: the name of a set (`NAMED`, or registered as "roi-set"); landmark indices or names, in
+            node order, as a string ("18 19 mouth_r", commas allowed) or an iterable; or a mapping
+            from your own ROI names to landmarks.
 
     Raises:
-        UsageError: a name or an index that is not a landmark's, or one given twice.
+        UsageError: an unknown or repeated landmark.
     """
     if isinstance(spec, RoiSet):
         return spec
@@ -81,7 +81,7 @@ def roi_set(spec: RoiSpec) -> RoiSet:
             found = _registered(words[0])
             if found is not None:
                 return found
-        spec = words  # and `landmark` tells of sets and landmarks
+        spec = words  # `landmark` raises the error
     if isinstance(spec, Mapping):
         return RoiSet(tuple(spec), tuple(spec.values()))
     if not isinstance(spec, Iterable):
@@ -91,10 +91,10 @@ def roi_set(spec: RoiSpec) -> RoiSet:
 
 
 def landmark(which: str | int) -> int:
-    """The landmark's index by its name, or by the index itself, also as text.
+    """The index of a landmark given by name or index, also as a string.
 
     Raises:
-        UsageError: there is no such landmark; names the nearest.
+        UsageError: unknown landmark; the message names the nearest.
     """
     if isinstance(which, str) and not which.strip().isdecimal():
         if which in LANDMARK_NAMES:
@@ -110,7 +110,7 @@ def landmark(which: str | int) -> int:
 def _registered(name: str) -> RoiSet | None:
     try:
         found = registry.resolve("roi-set", name)
-    except UsageError:  # there is none
+    except UsageError:  # unknown name
         return None
     if not isinstance(found, RoiSet):
         raise UsageError(f"the ROI set registered as {name!r} is not a RoiSet: {found!r}")
@@ -118,10 +118,10 @@ def _registered(name: str) -> RoiSet | None:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Complain unless `names` can name nodes: there is one at least, none is empty or there twice.
+    """Check names of nodes: at least one, none empty or repeated.
 
     Raises:
-        UsageError: with the name at fault.
+        UsageError: names the wrong one.
     """
     if not names:
         raise UsageError("there must be one ROI at least; found none")
@@ -132,7 +132,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def nearest_name(name: str, choices: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the nearest of `choices`, in whatever order its words come."""
+    """`` Did you mean 'x'?`` for the nearest of `choices`, ignoring the order of words."""
 
     def words(text: str) -> str:
         return "_".join(sorted(text.lower().split("_")))
@@ -161,8 +161,8 @@ def _named(*landmarks: int) -> RoiSet:
 #: The 12 of ABPN (2022) and AUW-GCN (2023): three on each brow, two on the nose, four on the mouth.
 DEFAULT_ROIS = _named(18, 19, 20, 23, 24, 25, 28, 30, 48, 51, 54, 57)
 
-#: ROI sets by name: the 12 published ones, all landmarks but the jaw's, and all. `aumer.registry`
-#: finds them as kind "roi-set".
+#: ROI sets by name: the 12 published ones, all landmarks except the jaw's, and all. Kind "roi-set"
+#: in `aumer.registry`.
 NAMED: dict[str, RoiSet] = {
     "published": DEFAULT_ROIS,
     "inner51": _named(*range(17, 68)),

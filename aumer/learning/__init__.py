@@ -1,4 +1,4 @@
-"""The training of any network: one loop, one set of settings, one checkpoint.
+"""The training engine for all networks: loop, settings and checkpoints.
 
-What is learned, and from what, is an `engine.LearningTask` of the part that the network belongs to.
+Each kind of network defines an `engine.LearningTask`.
 """

@@ -1,4 +1,4 @@
-"""A training's state in one safetensors file: weights, optimizer, and where it stands."""
+"""The state of a training in one safetensors file: weights, optimizer, progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORMAT = ArrayFormat(
     "aumer-checkpoint-1",
     "the checkpoint of a training",
     "another file, or delete it to begin anew",
-    # Of spotting networks and of recognizers, whose checkpoints were two things once.
+    # Former names, when spotting networks and recognizers had separate formats.
     earlier=("aumer-training-1", "aumer-learning-1"),
 )
 _GENERATOR = "generator"
@@ -26,13 +26,14 @@ _GENERATOR = "generator"
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What an unbroken run would have in memory after its last epoch.
+    """The complete state of a run after its last epoch.
 
     Attributes:
-        digest: of everything the run depends on; a run of another digest must not go on from here.
+        digest: digest of everything that the run depends on; a run with another digest must not
+            continue from it.
         log: one record per epoch.
-        best: weights with the least inner loss so far, where training may stop early.
-        generator: torch's, on the CPU; files of earlier versions do not have it.
+        best: weights with the least inner loss so far, for early stopping.
+        generator: state of torch's CPU generator; missing in older files.
     """
 
     digest: str
@@ -44,7 +45,7 @@ class State:
 
     @property
     def epoch(self) -> int:
-        """Epochs that are done."""
+        """Number of finished epochs."""
         return len(self.log)
 
 
@@ -53,7 +54,7 @@ def save_state(path: StrPath, state: State) -> None:
     tensors = {f"weights.{k}": v for k, v in state.weights.items()}
     tensors |= {f"best.{k}": v for k, v in (state.best or {}).items()}
     for number, slot in state.optimizer["state"].items():
-        # SGD keeps None where it has no momentum.
+        # SGD stores None without momentum.
         tensors |= {f"optimizer.{number}.{k}": v for k, v in slot.items() if v is not None}
     if state.generator is not None:
         tensors[_GENERATOR] = state.generator
@@ -63,7 +64,7 @@ def save_state(path: StrPath, state: State) -> None:
 
 
 def load_state(path: StrPath) -> State:
-    """Read what `save_state` wrote, here or in an earlier version.
+    """Load a file of `save_state`, also of earlier versions.
 
     Raises:
         WeightsError: the file is damaged or is not such a file.
@@ -74,7 +75,7 @@ def load_state(path: StrPath) -> State:
         tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
-            # Spelled "optimiser" in runs that an earlier aumer began and this one goes on with.
+            # Spelled "optimiser" in files of earlier versions.
             if name.startswith(("optimizer.", "optimiser.")):
                 _, number, key = name.split(".")
                 slots.setdefault(int(number), {})[key] = value

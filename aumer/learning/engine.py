@@ -1,8 +1,8 @@
-"""The loop by which every network is trained: steps, schedule, checkpoints, early stopping.
+"""The training loop for all networks: steps, schedule, checkpoints, early stopping.
 
-Every epoch draws from a numpy generator of (seed, epoch), and from torch's as the task sets it, so
-that a run that was killed and goes on gives the weights of one that was not: bit for bit on the CPU
-of one machine with the same number of threads. On another machine sums of floats end otherwise.
+Every epoch uses a numpy generator seeded by (seed, epoch), and torch's as the task seeds it, so
+that an interrupted and continued run gives the same weights as an unbroken one: bit for bit on the
+CPU of one machine with the same number of threads. On other machines floating-point sums differ.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from aumer.learning.machine import Machine
 from aumer.learning.settings import LearningSettings
 from aumer.process import use_threads
 
-#: Called after every epoch with its record: epoch, lr, losses, seconds; by one process alone.
+#: Called after every epoch with its record: epoch, lr, losses, seconds; in one process only.
 Callback = Callable[[dict[str, Any]], object]
 B = TypeVar("B")
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What a process's share of a batch gives.
+    """The loss of a process's share of a batch.
 
     Attributes:
-        down: () what the step goes down; over the processes these add up to the batch's loss.
-        sums: () each, added up over the steps of an epoch and the processes; the same names always.
+        down: () the value to minimize; the sum over processes is the loss of the batch.
+        sums: () each, summed over the steps of an epoch and the processes; always the same names.
     """
 
     down: Tensor
@@ -47,12 +47,12 @@ class Loss:
 
 
 class LearningTask(ABC, Generic[B]):
-    """What is learned, and from what: all that the engine does not know.
+    """Interface between the engine and a kind of network: network, data and loss.
 
     Attributes:
-        net: is trained in place.
-        machine: where; the engine moves the network there.
-        loss_name: of the loss in a record, which decides where there is no ``inner_loss``.
+        net: trained in place.
+        machine: device and processes; the engine moves the network there.
+        loss_name: name of the loss in a record, used for decisions if there is no ``inner_loss``.
     """
 
     net: nn.Module
@@ -61,22 +61,26 @@ class LearningTask(ABC, Generic[B]):
 
     @abstractmethod
     def facts(self) -> Mapping[str, Any]:
-        """All that the run depends on, plain: a checkpoint of other facts is of another run."""
+        """Everything that the run depends on, as plain values; identifies the run of a
+        checkpoint.
+        """
 
     def parts(self) -> tuple[tuple[str, Any], ...]:
-        """Kind and part of all code that learns; of what is not aumer's own, a checkpoint knows
-        which it was (`aumer.identity`)."""
+        """Kind and part of all code in training; identities of parts that are not aumer's are
+        stored in checkpoints (`aumer.identity`).
+        """
         return ("task", type(self)), ("network", type(self.net))
 
     @abstractmethod
     def torch_seed(self, epoch: int, rank: int) -> int | None:
-        """What torch's generator is set to before an epoch; None lets it go on as it is."""
+        """Seed of torch's generator before an epoch; None continues its state."""
 
     @abstractmethod
     def batches(self, epoch: int, rng: np.random.Generator) -> tuple[int, Iterator[B]]:
-        """An epoch's batches, the same for all processes, and how many there are at most.
+        """An epoch's batches, equal for all processes, and their largest number.
 
-        The network is in training mode, and no batch is asked for before the last one's step.
+        The network is in training mode, and each batch is requested after the step of the previous
+        one.
         """
 
     @abstractmethod
@@ -85,15 +89,16 @@ class LearningTask(ABC, Generic[B]):
 
     @abstractmethod
     def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """An epoch's record, from the sums of its steps; of no step there are none."""
+        """An epoch's record, from the sums of its steps; the sums are empty without steps."""
 
     def inner(self) -> dict[str, float]:
-        """Figures on the inner subjects, ``inner_loss`` among them; none where there are none."""
+        """Values on the inner subjects, including ``inner_loss``; empty without inner subjects."""
         return {}
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """The parameters that are trained, as an optimizer takes them; a group may have a "factor"
-        of the learning rate, otherwise 1."""
+        """Parameter groups for the optimizer; a group may have a "factor" of the learning rate
+        (default 1).
+        """
         trained = [p for p in self.net.parameters() if p.requires_grad]
         return [{"params": trained, "weight_decay": weight_decay}]
 
@@ -106,21 +111,21 @@ def train(
     checkpoint: StrPath | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[dict[str, Any], ...]:
-    """Train the task's network; it is left on the CPU in eval mode, torch's generator as it was.
+    """Train the task's network; it ends on the CPU in eval mode, and torch's generator is restored.
 
     Args:
-        checkpoint: a file; written after every epoch and, where it is there, gone on from.
+        checkpoint: a file, written after every epoch; training continues from it if it exists.
 
     Returns:
         One record per epoch.
 
     Raises:
-        UsageError: a checkpoint of another run, or numbers that leave the finite.
+        UsageError: a checkpoint of another run, or NaN or infinite values in training.
         WeightsError: the checkpoint is damaged.
     """
     use_threads()
     task.net.to(task.machine.device)
-    with torch.random.fork_rng(devices=[]):  # the caller's generator is none of our business
+    with torch.random.fork_rng(devices=[]):  # preserves the caller's generator
         run = _Run(task, settings, seed)
         run.go(None if checkpoint is None else Path(checkpoint), callbacks)
     task.net.to("cpu").eval()
@@ -128,7 +133,7 @@ def train(
 
 
 class _Run(Generic[B]):
-    """One network on its way."""
+    """A running training."""
 
     def __init__(self, task: LearningTask[B], settings: LearningSettings, seed: int) -> None:
         self.task, self.net, self.machine = task, task.net, task.machine
@@ -172,7 +177,7 @@ class _Run(Generic[B]):
                 sums[name] = sums[name] + value if name in sums else value
         self.machine.agree(self.net)
         record: dict[str, Any] = {"epoch": epoch + 1, "lr": lr}
-        # One look at the device an epoch, not one a step.
+        # Synchronize with the device once per epoch, not per step.
         record |= task.summary(self.machine.totals(sums))
         self.net.eval()
         with torch.no_grad():
@@ -192,7 +197,7 @@ class _Run(Generic[B]):
     def _step(self, batch: B) -> Mapping[str, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.task.loss(batch)
-        if loss.down.requires_grad:  # not where this process has no share of a small batch
+        if loss.down.requires_grad:  # False if this process has no share of a small batch
             torch.autograd.backward(loss.down)
         self.machine.add_gradients(self.net)
         if self.settings.clip:
@@ -236,7 +241,7 @@ class _Run(Generic[B]):
 
 
 def _known(task: LearningTask[Any]) -> str:
-    """Names the run, for its checkpoint."""
+    """Digest of the run, for its checkpoint."""
     parts = recorded(task.parts())
     return digest({**task.facts(), **({"parts": parts} if parts else {})})
 

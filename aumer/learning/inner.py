@@ -1,4 +1,4 @@
-"""Training subjects that are kept out of the gradient, to stop on and to choose on."""
+"""Inner subjects: training subjects held out of the gradient, for early stopping and choices."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from aumer.errors import UsageError
 
 
 def inner_subjects(subjects: Iterable[str], share: float, seed: int) -> tuple[str, ...]:
-    """Subjects kept out of the gradient: a share of all, at least one, drawn by `seed`.
+    """Subjects held out of the gradient: a share of all, at least one, drawn by `seed`.
 
     Raises:
-        UsageError: there are not two subjects to part.
+        UsageError: fewer than two subjects.
     """
     if share == 0:
         return ()

@@ -1,5 +1,6 @@
-"""How a training went: its records, a plot of the losses, and event files for TensorBoard (extra
-"tensorboard")."""
+"""Logs of a training: records, a plot of the losses, and event files for TensorBoard (extra
+"tensorboard").
+"""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ from aumer.files import StrPath, TemporaryFolder, atomic_write
 from aumer.learning.engine import Callback
 from aumer.names import FileNames
 
-#: Files of a folder's log.
+#: Names of the log's files.
 LOG, CURVES = "log.jsonl", "loss.png"
 
 
 def write_log(folder: StrPath, log: Sequence[dict[str, Any]]) -> None:
-    """Write a training's records, a line each, and the plot of its losses, over those there are.
+    """Write a training's records, one per line, and the plot of its losses, replacing existing
+    files.
 
     Raises:
         UsageError: as for `aumer.files.atomic_write`.
@@ -31,7 +33,7 @@ def write_log(folder: StrPath, log: Sequence[dict[str, Any]]) -> None:
 
 
 def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
-    """A PNG of every loss by epoch, the total in bold; the inner loss too, where there was one."""
+    """A PNG of every loss by epoch, the total in bold; also the inner loss, if any."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -59,12 +61,12 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
 
 @contextmanager
 def tensorboard(folder: StrPath, *, goes_on: bool = False) -> Iterator[tuple[Callback, ...]]:
-    """A callback that writes records where TensorBoard reads them; none if it is not installed.
+    """A callback that writes records for TensorBoard; None if it is not installed.
 
     Args:
         folder: of the training's run; the event files lie in ``tensorboard`` below it.
-        goes_on: the training takes up an earlier one, whose event files stay. Otherwise those that
-            are there are of another, and go with the first record: TensorBoard would show both.
+        goes_on: whether it continues an earlier training, whose event files are kept. Otherwise
+            existing files are removed at the first record, since TensorBoard would show both.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -75,10 +77,10 @@ def tensorboard(folder: StrPath, *, goes_on: bool = False) -> Iterator[tuple[Cal
     writers: list[Any] = []
 
     def write(record: dict[str, Any]) -> None:
-        if not writers:  # what learns at once has no records, and gets no files
+        if not writers:  # no files for training without epochs
             for old in () if goes_on else place.glob(_EVENTS):
                 old.unlink(missing_ok=True)
-            # Of epochs that an interrupted training ran and did not keep, the later run counts.
+            # Epochs lost by an interruption are replaced by the later run.
             writers.append(SummaryWriter(str(place), purge_step=int(record["epoch"])))
         _add(writers[0], record)
 
@@ -92,19 +94,19 @@ def tensorboard(folder: StrPath, *, goes_on: bool = False) -> Iterator[tuple[Cal
 def write_events(
     folder: StrPath, logs: Mapping[str, Sequence[Mapping[str, Any]]], *, overwrite: bool = False
 ) -> tuple[Path, ...]:
-    """Event files of trainings that have ended, a folder each: ``tensorboard --logdir FOLDER``.
+    """Write event files of finished trainings, one folder each: ``tensorboard --logdir FOLDER``.
 
     Args:
-        logs: records of each epoch, by the name that the training's folder gets below `folder`.
-        overwrite: put them in the place of those that are there.
+        logs: records of each epoch, by name of the training's folder below `folder`.
+        overwrite: replace existing files.
 
     Returns:
         The trainings' folders.
 
     Raises:
         BackendUnavailable: the extra "tensorboard" is not installed.
-        UsageError: event files are there already and `overwrite` is False, there is nothing to
-            write, or the system refuses to.
+        UsageError: event files exist and `overwrite` is False, there is nothing to write, or the
+            system refuses to write.
     """
     if not logs:
         raise UsageError(
@@ -145,7 +147,7 @@ def write_events(
     return tuple(places.values())
 
 
-#: What TensorBoard takes for its own.
+#: Pattern of TensorBoard's files.
 _EVENTS = "events.out.tfevents.*"
 
 

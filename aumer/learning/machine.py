@@ -1,4 +1,4 @@
-"""Where a network is trained: on which device, how precisely, and by how many processes."""
+"""Device, precision and processes of training."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor, distributed, nn
 
 from aumer.errors import UsageError
 
-#: The first process may measure the features of all videos while the others wait for them.
+#: Timeout, since the first process may measure the features of all videos while the others wait.
 _PATIENCE = timedelta(days=7)
 _groups = count()
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and tells: the first of ``torchrun``'s, or alone."""
+    """Whether this process writes and reports: the first of ``torchrun``'s, or the only one."""
     return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager
 def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
-    """Join the processes that ``torchrun`` started; alone, or joined already, do nothing.
+    """Join the processes of ``torchrun``; does nothing for a single process or if already joined.
 
     Yields:
-        this process's device: its own GPU, where `device` is "cuda".
+        this process's device: its own GPU if `device` is "cuda".
 
     Raises:
         UsageError: as `device_of`.
@@ -48,7 +48,7 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, world = next(rendezvous("env://", timeout=_PATIENCE))
-    # What an earlier group of these processes left in the store would lead this one astray.
+    # Remove data of an earlier group of these processes from the store.
     distributed.init_process_group(
         "nccl" if own.type == "cuda" else "gloo",
         store=PrefixStore(f"aumer-{next(_groups)}", store),
@@ -63,25 +63,25 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
 
 
 def device_named(device: str | torch.device) -> torch.device:
-    """The device of a name, which need not be here.
+    """The torch device of that name, which may be unavailable.
 
     Raises:
-        UsageError: torch knows no such device, or it is a second CPU.
+        UsageError: torch knows no such device, or it is a second CPU (cpu:1).
     """
     try:
         own = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise _useless(device, str(error)) from error
-    if own.type == "cpu" and own.index:  # torch takes any number, and computes on the same CPU
+    if own.type == "cpu" and own.index:  # torch accepts any index for the same CPU
         raise _useless(device, "the CPU is one device, whatever its cores: 'cpu'")
     return own
 
 
 def device_of(device: str | torch.device) -> torch.device:
-    """The device of a name; "auto" is the first GPU, or the CPU where there is none.
+    """The available device of that name; "auto" is the first GPU, or the CPU if there is none.
 
     Raises:
-        UsageError: there is no such device here, or it holds no numbers.
+        UsageError: the device is unavailable, or stores no data.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -102,13 +102,13 @@ def _useless(device: str | torch.device, why: str) -> UsageError:
 
 
 class Machine:
-    """A device, and this process's place among those that train together (`torchrun`).
+    """A device, and the rank of this process in a distributed training (`torchrun`).
 
-    Each process takes its share of every batch and gradients are added up, so that a step is that
-    of the whole batch; only batch norm and dropout see the shares.
+    Each process takes its share of every batch and gradients are summed, so that a step equals that
+    of the whole batch, except for batch norm and dropout.
 
     Attributes:
-        rank, count: this process's number, and how many there are.
+        rank, count: rank of this process, and number of processes.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Machine:
 
     @contextlib.contextmanager
     def in_turn(self) -> Iterator[None]:
-        """The first process goes ahead, and the others come when it is through."""
+        """The first process runs the block first, then the others."""
         if self.rank:
             self.total(torch.zeros(()))
         yield
@@ -130,11 +130,11 @@ class Machine:
 
     @property
     def share(self) -> slice:
-        """This process's part of a batch's samples; a small batch has none for the last ones."""
+        """This process's share of a batch; may be empty for a small batch."""
         return slice(self.rank, None, self.count)
 
     def forward(self, net: nn.Module, *inputs: Tensor, **named: Tensor) -> Tensor:
-        """What `net` gives, in 32 bits whatever it was computed in."""
+        """The output of `net`, converted to 32 bits."""
         some = [x.to(self.device, non_blocking=True) for x in inputs]
         others = {name: x.to(self.device, non_blocking=True) for name, x in named.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
@@ -142,27 +142,29 @@ class Machine:
         return found.float()
 
     def total(self, value: Tensor) -> Tensor:
-        """The sum of a tensor over all processes, without a gradient where there are several."""
+        """The sum of a tensor over all processes; without gradient if there are several."""
         if self.count == 1:
             return value
-        total = value.detach().to(self.device, copy=True)  # NCCL knows tensors of a GPU alone
+        total = value.detach().to(self.device, copy=True)  # NCCL only supports GPU tensors
         distributed.all_reduce(total)
         return total.to(value.device)
 
     def totals(self, values: Mapping[str, Tensor]) -> dict[str, float]:
-        """Each number's sum over all processes, which must give the same names."""
+        """The sums of named numbers over all processes."""
         if not values:
             return {}
         numbers = torch.stack([v.detach().to("cpu", torch.float64) for v in values.values()])
         return dict(zip(values, self.total(numbers).tolist(), strict=True))
 
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Each number's mean over all processes: the rounding of one must not part their ways."""
+        """The means of named numbers over all processes, so that rounding does not make them
+        diverge.
+        """
         found = self.totals({k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()})
         return {name: value / self.count for name, value in found.items()}
 
     def add_gradients(self, net: nn.Module) -> None:
-        """Give every process the sum of all processes' gradients."""
+        """Sum the gradients over all processes."""
         if self.count == 1:
             return
         parameters = [p for p in net.parameters() if p.requires_grad]
@@ -176,7 +178,7 @@ class Machine:
             p.grad = part.view_as(p)
 
     def agree(self, net: nn.Module) -> None:
-        """Give every process the mean of what all processes' batch norms saw."""
+        """Average the running statistics of batch norms over all processes."""
         if self.count == 1:
             return
         for norm in batch_norms(net):
@@ -187,5 +189,5 @@ class Machine:
 
 
 def batch_norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Every batch norm of a network."""
+    """All batch-norm layers of a network."""
     return [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -1,4 +1,4 @@
-"""A network as it leaves aumer: what `aumer.export` writes for other programs."""
+"""A network in the form that `aumer.export` writes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, eq=False)
 class Portable:
-    """A network with what it takes to call it.
+    """A network with everything needed to call it.
 
     Attributes:
-        net: in eval mode, on the CPU; called with the inputs by name, gives one tensor.
-        inputs: an example of each, two samples of it, which no number of another sample moves.
-        axes: of each input, the names of the axes that may have any length, by their place; the
-            same name means the same length.
-        output: what it gives is called.
-        about: what a reader of the file must know, plain values: sizes, units, what the columns of
-            the output are.
+        net: in eval mode, on the CPU; called with inputs by name, returns one tensor.
+        inputs: an example of each input with two independent samples.
+        axes: for each input, names of the axes of variable length, by index; equal names mean equal
+            lengths.
+        output: name of the output.
+        about: facts for readers of the file, as plain values: sizes, units, columns of the output.
     """
 
     net: nn.Module
@@ -32,7 +31,7 @@ class Portable:
 
 
 class Shares(nn.Module):
-    """A network's logits, times a factor, as probabilities."""
+    """A module that turns a network's logits, times a factor, into probabilities."""
 
     def __init__(self, net: nn.Module, factor: float = 1.0) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""How any network is trained: a frozen record, for the settings of a part to build on. No torch."""
+"""Training settings common to all networks: a frozen dataclass, base of more specific ones. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +14,25 @@ from aumer.strict import plain, require, within
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "exponential", "plateau", "cosine"]
 
-#: Relative fall of the loss that a plateau is measured by.
+#: Least relative decrease of the loss that ends a plateau.
 _PROGRESS = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningSettings:
-    """What every training is asked.
+    """Settings of every training.
 
     Attributes:
-        optimizer, lr, weight_decay, momentum: the last is SGD's.
+        optimizer, lr, weight_decay, momentum: `momentum` is for SGD.
         schedule: "exponential": lr * decay ** epoch; "plateau" multiplies lr by `factor`, down to
-            `min_lr`, once the loss (the inner one, where there is one) has not fallen for more than
-            `plateau` epochs; "cosine": to 0 over all epochs, after a linear `warmup`.
+            `min_lr`, if the loss (the inner one, if any) has not decreased for more than `plateau`
+            epochs; "cosine": to 0 over all epochs, after a linear `warmup`.
         warmup: share of all steps.
         epochs, batch: passes over the samples; samples per step, over all processes.
-        clip: largest norm of a step's gradient, 0 for any.
-        inner_share: share of the training subjects that are kept out of the gradient; 0 uses all.
+        clip: largest norm of a step's gradient; 0 for no clipping.
+        inner_share: share of the training subjects that are held out of the gradient; 0 uses all.
         patience: epochs without a smaller loss on the inner subjects before training stops; the
-            best epoch's weights are kept. 0 trains all epochs and keeps the last.
+            weights of the best epoch are used. 0 trains all epochs and uses the last.
         mixed_precision: bfloat16 in the forward pass.
 
     Raises:
@@ -54,8 +56,8 @@ class LearningSettings:
     patience: int = 0
     mixed_precision: bool = False
 
-    # Fields that runs and checkpoints of earlier versions do not have: where they say nothing new
-    # they are left out, or none of these would be known again.
+    # Fields missing in earlier versions: left out at their defaults, so that old digests stay
+    # valid.
     _later: ClassVar[tuple[str, ...]] = ("decay", "warmup")
 
     def __post_init__(self) -> None:
@@ -81,7 +83,7 @@ class LearningSettings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
+        """Plain values for JSON and TOML."""
         usual = {
             f.name: f.default if f.default_factory is MISSING else f.default_factory()
             for f in fields(self)
@@ -95,7 +97,7 @@ class LearningSettings:
         A pure function of the past, so that a resumed run needs no state of a scheduler.
 
         Args:
-            factor: of parameters that learn faster or slower than `lr` (`LearningTask.groups`).
+            factor: factor of `lr` for a parameter group (`LearningTask.groups`).
         """
         lr = self.lr * factor
         if self.schedule == "exponential":

@@ -1,4 +1,4 @@
-"""From faces in frames to the motion of their ROIs, head motion taken out."""
+"""Motion of ROIs from faces in frames, without head motion."""
 
 from aumer.motion.dense import (
     AlignedFace,

@@ -1,13 +1,12 @@
-"""The streaming stage: a video in, `FaceTrack` and `Features` out, one chunk after another.
+"""The streaming stage: from a video to `FaceTrack` and `Features`, chunk by chunk.
 
-`reached` tells of every analyzed frame, and what was measured so far, to whoever spots while a
-source runs; `analyze_all` asks once, at the end.
+`reached` yields every analyzed frame with the results so far, for live spotting; `analyze_all`
+returns the final results.
 
 Frames are decoded in one thread, faces are followed in the caller's, and motion is measured in a
-pool, so no stage waits for another. A chunk is a stretch of analyzed frames that ends on the frame
-the next one begins with. What the next one must know of it (who is where) is kept with it and read
-back, whether the run was interrupted there or not: so a cached chunk is as good as a computed one,
-bit for bit.
+pool, so no stage waits for another. A chunk is a sequence of analyzed frames whose last frame is
+the first of the next chunk. The tracker's state at its end is stored with it and always read back,
+even without an interruption, so that cached and computed chunks are identical.
 """
 
 from __future__ import annotations
@@ -57,33 +56,33 @@ from aumer.video import Keep, Source, VideoReader, open_video
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: Raise when the numbers that the same settings give change: no older cache is read then.
+#: Increase when results for the same settings change: invalidates older caches.
 FEATURES_VERSION = 8
 
-#: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
+#: Arrays of `Features` and `FaceTrack`: common to all faces, and separate for each.
 _SHARED_ARRAYS = ("times", "frames")
 _FEATURES = ("values", "valid", "confidence")
 _TRACK = ("valid", "boxes", "landmarks")
 
-#: Seconds by which a difference of two timestamps may be off by rounding; the reader's, too.
+#: Tolerance in seconds of differences of timestamps.
 _SAME_TIME_S = 1e-6
-#: And a gap by this: files round times to milliseconds, and 5 frames a second of a film at 29.97
-#: lie 200.2 ms apart.
+#: Tolerance of gaps: files round times to milliseconds, and 5 frames per second of a film at 29.97
+#: are 200.2 ms apart.
 _SAME_GAP_S = 2e-3
-#: Chunks after which memory that was freed is given back: of ten seconds it is 20 MB and more.
+#: Number of chunks after which freed memory is returned to the system: ten seconds free 20 MB and
+#: more.
 _GIVE_BACK = 1
-#: Frames of which eyelids and head are read off the landmarks together.
+#: Frames whose eyelids and head pose are computed together.
 _SIGNS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What the spotting stage and the results need of one face in a video.
+    """The data of one face in a video for spotting and results.
 
     Attributes:
-        numbers: how many faces were given a number, from first appearance, where several are
-            followed; else at most 1.
-        notes: what was warned of while the video was read.
+        numbers: number of faces that were numbered, if several are followed; else at most 1.
+        notes: warnings while the video was read.
     """
 
     video: VideoInfo
@@ -94,37 +93,39 @@ class Analysis:
 
     @property
     def coverage(self) -> float:
-        """Share of the time in which motion was measured: of a face that is there, and goes on."""
+        """Share of the time with measured motion."""
         return float(self.features.valid.mean()) if len(self.features) else 0.0
 
 
 class Watch(Protocol):
-    """Sees frames go by while they are analyzed, so that nobody must decode them again."""
+    """Observer of the frames during analysis, so that they need not be decoded again."""
 
     def wants(self, index: int) -> bool:
-        """Whether to be shown that frame, analyzed or not. Called ahead, in another thread."""
+        """Whether `see` shall receive this frame, analyzed or not. Called in advance, in another
+        thread.
+        """
         ...
 
     def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
-        """Take the next frame that is analyzed or wanted.
+        """Receive the next analyzed or wanted frame.
 
         Args:
-            landmarks: (68, 2) px of the face that is followed; `None` where it is not seen, or no
-                face was looked for.
+            landmarks: (68, 2) px of the followed face; `None` if it is not visible or the frame was
+                not analyzed.
         """
         ...
 
 
 @dataclass(frozen=True)
 class FrameRange:
-    """Which part of a video to analyze, in frames: an expression, and what lies round it.
+    """The part of a video to analyze, in frames: an expression with a margin.
 
-    No `aumer.types.Interval`: either end may be left open, as nobody knows yet where a video ends.
-    A step of the analysis is added at either end.
+    Not an `aumer.types.Interval`, since either end may be open. One step of the analysis is added
+    at either end.
 
     Attributes:
         onset, offset: frames, or `None` for the first and the last.
-        margin: further frames at either end, as far as there are.
+        margin: further frames at either end, if they exist.
     """
 
     onset: int | None = None
@@ -140,16 +141,16 @@ class FrameRange:
 
     @property
     def first(self) -> int:
-        """The first frame that must be there."""
+        """The first required frame."""
         return max(0, (self.onset or 0) - self.margin)
 
     @property
     def last(self) -> int | None:
-        """The last frame that is wanted."""
+        """The last requested frame."""
         return None if self.offset is None else self.offset + self.margin
 
     def check(self, frames: int) -> None:
-        """Complain of frames that a video of so many has not.
+        """Raise an error for frames outside a video of this length.
 
         Raises:
             UsageError: names them.
@@ -163,7 +164,7 @@ class FrameRange:
 
 
 class _Options(TypedDict, total=False):
-    """`analyze_all`'s arguments but for source and settings."""
+    """Arguments of `analyze_all` except source and settings."""
 
     fps: float | None
     start: float | None
@@ -182,7 +183,7 @@ def analyze(source: Source, settings: Settings, **options: Unpack[_Options]) -> 
     Args: as `analyze_all`.
 
     Raises:
-        UsageError: also if `settings.face.follow` is "all", which `analyze_all` is for.
+        UsageError: also if `settings.face.follow` is "all"; use `analyze_all`.
         VideoError, WeightsError: as `analyze_all`.
     """
     if settings.face.follow == "all":
@@ -208,27 +209,27 @@ def analyze_all(
     workers: int | None = None,
     trackers: Trackers | None = None,
 ) -> tuple[Analysis, ...]:
-    """The same for every face that `settings.face.follow` names, by number of first appearance.
+    """The same for every face that `settings.face.follow` selects, numbered by first appearance.
 
-    Of "all" there may be none; of any other choice there is one, if only to say that the face was
-    never seen. All have the same rows.
+    For "all" the result may be empty; for any other choice it has one entry, even if the face was
+    never visible. All entries have the same rows.
 
     Args:
         source, fps, start, end: as in `aumer.video.open_video`.
-        frames: the range in frames, in place of start and end.
-        watch: is shown the frames that it wants, where they are decoded at all: not those whose
-            analysis is kept.
-        cache: where chunks and finished features are kept and found; `None` keeps nothing. Its
-            key must be `cache_key` of this very content, settings and range.
-        progress: called with the number of frames decoded and the container's estimate, if any.
-        workers: threads that measure motion; never changes a number.
-        trackers: of `settings.face`, to be used again for the next video; by default this call
-            makes one and closes it.
+        frames: the range in frames, instead of start and end.
+        watch: receives the frames that it wants, except those whose analysis is cached.
+        cache: cache of chunks and finished features; `None` for none. Its key must be `cache_key`
+            for this content, settings and range.
+        progress: called with the number of decoded frames and the container's estimate of the
+            total, if any.
+        workers: threads that measure motion; they never change the result.
+        trackers: trackers for `settings.face`, for reuse with further videos; by default this call
+            makes and closes one.
 
     Raises:
         VideoError: the source cannot be read.
-        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here; fewer
-            than 1 worker; or this process was forked from one that was at work already.
+        UsageError: unknown back end or ROI; a back end that cannot run here; fewer than 1 worker;
+            or this process was forked from one that had already used threads.
         WeightsError: a back end's weights are missing.
     """
     check_workers(workers)
@@ -237,8 +238,8 @@ def analyze_all(
     kept = cache.whole()
     if kept is not None:
         use_threads()
-        cache = FeatureCache(None, "")  # which would go on holding all of it
-        # The key names the content; the file may have got another name since.
+        cache = FeatureCache(None, "")  # so that it does not hold all data
+        # The key identifies the content; the file may have been renamed.
         with closing(opened()) as now:
             return tuple(replace(one, video=now.info) for one in _unpack(kept))
     found: tuple[Analysis, ...] = ()
@@ -262,14 +263,14 @@ def analyze_all(
 
 @dataclass(frozen=True, eq=False)
 class Reached:
-    """How far an analysis has come.
+    """The state of a running analysis.
 
     Attributes:
-        frame: that was analyzed last; `None` of a run whose frames were all read from a cache.
-        face: the one that is followed, in that frame; `None` where it is not seen.
-        measured: the analyses so far, one for each face, and as `analyze_all` gives them at the
-            end. What lies within a second of the end may change yet. It waits for the motion up to
-            this frame; to be called before the next frame is asked for.
+        frame: last analyzed frame; `None` if all frames were read from a cache.
+        face: the followed face in that frame; `None` if it is not visible.
+        measured: returns the analyses so far, one for each face, as in `analyze_all`. The last
+            second may still change. It waits for the motion up to this frame and must be called
+            before the next iteration.
         over: there are no more frames.
     """
 
@@ -291,27 +292,27 @@ def reached(
     trackers: Trackers | None = None,
     keeps_s: float | None = None,
 ) -> Generator[Reached, None, None]:
-    """Follow and measure, frame by frame; what comes last says that it is `over`.
+    """Follow and measure frame by frame; the last item has `over` set.
 
     Args:
-        opened: opens the video, given which frames are to be decoded.
-        keeps_s: forget what lies further back than this many seconds, and up to twice `restart_s`
-            more: so memory is bounded. None keeps all. Nothing is kept in a cache then.
+        opened: opens the video, given a function that says which frames to decode.
+        keeps_s: discard data older than this many seconds plus up to twice `restart_s`, which
+            bounds the memory; nothing is cached then. None keeps everything.
         others: as `analyze_all`.
 
     Raises: as `analyze_all`.
     """
     use_threads()
     cache = cache or FeatureCache(None, "")
-    recent: dict[int, Arrays] = {}  # the last chunks, where the others are forgotten
+    recent: dict[int, Arrays] = {}  # the last chunks, if older ones are discarded
     first = 0
     clock = _Clock(settings.motion.rate)
     lead = _Lead(frames or FrameRange(), settings.motion.rate)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
     skip = done * per_chunk
-    motions = Motions(settings.motion)  # or complain now, not once motion is measured
-    looked: set[int] = set()  # frames that are analyzed; the others are kept for the watch
+    motions = Motions(settings.motion)  # raises errors before any measurement
+    looked: set[int] = set()  # analyzed frames; the others are for the watch
 
     def keep(index: int, time_s: float) -> bool:
         asked = frames is not None and lead.asks(index, time_s)
@@ -323,7 +324,7 @@ def reached(
     with (
         collected_warnings() as logged,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
-        lender.lent() as tracker,  # before the video is opened, since it may be unable to run
+        lender.lent() as tracker,  # first, since it may be unable to run
         closing(opened(keep)) as reader,
         Pool(workers or os.cpu_count() or 1) as pool,
     ):
@@ -376,7 +377,7 @@ def reached(
                         del recent[first]
                         first += 1
                     clock.forget(float(recent[first]["times"][0]) - 1.0)
-            if before is not None:  # the chunk's first frame is the last one of the chunk before
+            if before is not None:  # a chunk begins with the last frame of the one before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
             chunk.add(frame, faces, tracker.mixed_since)
@@ -396,10 +397,10 @@ def reached(
 
 
 def check_workers(workers: int | None) -> None:
-    """Complain of a number of threads that there cannot be.
+    """Check a number of threads.
 
     Raises:
-        UsageError: it is not a whole number of 1 or more.
+        UsageError: it is not an integer of at least 1.
     """
     allowed = "a whole number of 1 or more, or None for one a core"
     if workers is None or whole("workers", workers, allowed) >= 1:
@@ -414,8 +415,9 @@ def cache_key(
     end: float | None,
     frames: FrameRange | None = None,
 ) -> str | None:
-    """Names the features of one content under one set of settings and library versions; `None`
-    where a part that measures them cannot be named (`aumer.identity`)."""
+    """Cache key of the features of one content for these settings and library versions; `None` if a
+    part cannot be identified (`aumer.identity`).
+    """
     parts = identities(used(settings))
     if parts is None:
         return None
@@ -433,7 +435,7 @@ def cache_key(
 
 
 def used(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Kind and name of the exchangeable parts that measure motion."""
+    """Kind and name of all exchangeable parts in use for measuring motion."""
     face, motion = settings.face, settings.motion
     return (
         ("detector", face.detector),
@@ -444,13 +446,14 @@ def used(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 
 def _number(follow: str) -> int:
-    """The number of the one face that is followed."""
+    """The number of the followed face."""
     return int(follow) if follow.isdecimal() else 1
 
 
 def computed_by(face: FaceSettings) -> dict[str, Any]:
-    """For cache keys: what besides the settings can change a face's numbers, versions of libraries
-    and the networks that ship."""
+    """For cache keys: versions of libraries and shipped networks that can change the track of a
+    face.
+    """
     mediapipe = "mediapipe" in (face.detector, face.landmarker)
     libraries = ("opencv-contrib-python", *(["mediapipe"] if mediapipe else []))
     return {
@@ -467,24 +470,24 @@ def _version(distribution: str) -> str | None:
 
 
 class _Clock:
-    """Sees every decoded frame; says which to analyze: at most one per step of the grid.
+    """Chooses the frames to analyze: at most one per step of the time grid.
 
-    A frame is taken for the nearest instant of the grid, a little early on ties, so that the jitter
-    of timestamps never drops a frame of a video as fast as the grid.
+    A frame is assigned to the nearest instant of the grid, with a small tolerance, so that jitter
+    of timestamps never drops a frame of a video at the grid's rate.
     """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._slot = -(10**9)
         self.kept = 0
-        # Of every frame of ten hours: an eighth of what lists of numbers take. They are appended to
-        # in the decoder's thread.
+        # Arrays for all frames of ten hours need an eighth of the memory of lists. They grow in the
+        # decoder's thread.
         self._indices = array("q")
         self._times = array("d")
         self._lock = threading.Lock()
 
     def seen(self) -> tuple[IntArray, TimeArray]:
-        """Ordinals and times of the frames that were decoded, but for those forgotten."""
+        """Ordinals and times of the decoded frames, except forgotten ones."""
         with self._lock:
             return np.array(self._indices, np.int64), np.array(self._times, np.float64)
 
@@ -507,10 +510,10 @@ class _Clock:
 
 
 class _Lead:
-    """Turns a range of frames into one of times while the video is decoded.
+    """Converts a range of frames to times while the video is decoded.
 
-    Where a frame lies in time is known once it is there, and analysis begins a step before the
-    first: so frames before it are held as long as they are within a step of the latest.
+    The time of a frame is known only when it is decoded, and analysis begins one step before the
+    first: so earlier frames are held while they are within one step of the latest.
     """
 
     def __init__(self, frames: FrameRange, rate: float) -> None:
@@ -521,7 +524,7 @@ class _Lead:
         self._over = -1
 
     def asks(self, index: int, time_s: float) -> bool:
-        """Whether a frame must be decoded that may not be analyzed: to be held, or as the end."""
+        """Whether a frame must be decoded to be held, or as the end of the range."""
         if index < self._frames.first:
             return True
         if time_s >= self._end - _SAME_TIME_S and self._over < 0:
@@ -530,7 +533,7 @@ class _Lead:
         return False
 
     def ready(self, index: int, time_s: float) -> list[tuple[int, float]]:
-        """Ordinals and times of the frames of the range, as soon as it is known that they are."""
+        """Ordinals and times of frames of the range, as soon as known."""
         self._seen = index + 1
         if time_s >= self._end - _SAME_TIME_S:
             return []
@@ -547,7 +550,7 @@ class _Lead:
         return [*held, (index, time_s)]
 
     def through(self, decoded: Iterator[Frame]) -> Iterator[Frame]:
-        """The frames but for those held in vain; the end's sign ends them."""
+        """The frames without those that were held unnecessarily; stops at the end of the range."""
         held: list[Frame] = []
         for frame in decoded:
             if frame.index < self._frames.first:
@@ -560,15 +563,15 @@ class _Lead:
             yield from held
             held = []
             yield frame
-        yield from held  # where no frame after them was asked for
+        yield from held  # the range ends with them
 
     def check(self) -> None:
-        """Complain of frames that were not there."""
+        """Raise an error if requested frames did not exist."""
         self._frames.check(self._seen)
 
 
 class _Stretch:
-    """One face through frames of the chunk that follow one another in one run.
+    """One face in consecutive frames of a chunk, in one run.
 
     Attributes:
         first: its first row.
@@ -597,7 +600,7 @@ class _Chunk:
         gap = frame.time_s - self._rows[-1][1] if self._rows else 0.0
         for number, face in faces.items():
             mine = self._stretches.setdefault(number, [])
-            # Between two runs lies a cut, or somebody else.
+            # A new run begins after a cut or with another person.
             goes_on = (
                 mine
                 and mine[-1].last == row - 1
@@ -612,8 +615,9 @@ class _Chunk:
         self._mixed.append(mixed_since)
 
     def arrays(self) -> Arrays:
-        """The chunk as arrays: of each face n frames and the n - 1 motions between them, NaN where
-        missing. Where one face is followed it is there, seen or not."""
+        """The chunk as arrays: for each face n frames and the n - 1 motions between them, NaN if
+        missing. A single followed face is always included, visible or not.
+        """
         follow = self._settings.face.follow
         n, rois = len(self._rows), len(roi_set(self._settings.motion.rois))
         numbers = sorted({number for _, _, faces in self._rows for number in faces})
@@ -654,8 +658,8 @@ def _reported(
 def _join(
     chunk: Callable[[int], Arrays], count: int, clock: _Clock, video: VideoInfo, settings: Settings
 ) -> tuple[Analysis, ...]:
-    """All chunks as one; `chunk` gives that of a number below `count`, and none stays in memory."""
-    # Every chunk but the last ends with the first frame of the next, which is the one to keep.
+    """Concatenates all chunks; `chunk` loads each in turn, so that only one is in memory."""
+    # Every chunk except the last ends with the first frame of the next, which is kept.
     few: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("frames", "times", "mixed")}
     numbers_seen: set[int] = set()
     for k in range(count):
@@ -667,7 +671,7 @@ def _join(
     rate, rows = settings.motion.rate, len(times)
     numbered = sorted(numbers_seen)
     rois = len(roi_set(settings.motion.rois))
-    # Rows of chunks that do not know a face.
+    # Rows of chunks without this face.
     boxes = {n: np.full((rows, 4), np.nan, np.float32) for n in numbered}
     landmarks = {n: np.full((rows, 68, 2), np.nan, np.float32) for n in numbered}
     steps = {n: np.full((max(0, rows - 1), rois, 2), np.nan, np.float32) for n in numbered}
@@ -719,7 +723,9 @@ def _join(
 
 
 def _mixed(times: TimeArray, since: TimeArray) -> BoolArray:
-    """(N - 1,) the steps from frame to frame that lie in a dissolve, given since when each does."""
+    """(N - 1,) mask of the steps in a dissolve, from the begin time of the dissolve at each
+    frame.
+    """
     steps = np.zeros(max(0, len(times) - 1), np.bool_)
     for last in np.flatnonzero(np.isfinite(since)):
         first = np.searchsorted(times, since[last] + _SAME_TIME_S, side="right") - 1
@@ -728,7 +734,7 @@ def _mixed(times: TimeArray, since: TimeArray) -> BoolArray:
 
 
 def _with_signs(features: Features, track: FaceTrack) -> Features:
-    """With eyelids and head at its rows, read off the landmarks around each."""
+    """Features with eyelids and head pose at each row, from the nearest landmarks."""
     valid = features.valid
     seen = np.asarray(np.isfinite(track.landmarks).all(axis=(1, 2)))
 
@@ -740,7 +746,7 @@ def _with_signs(features: Features, track: FaceTrack) -> Features:
 
     if not (seen.any() and valid.any()):
         return features
-    # A piece at a time: of ten hours the landmarks alone are hundreds of megabytes.
+    # Piecewise: the landmarks of ten hours alone have hundreds of megabytes.
     pieces = np.array_split(np.flatnonzero(seen), max(1, int(seen.sum()) // _SIGNS_AT_ONCE))
     return replace(
         features,
@@ -750,7 +756,7 @@ def _with_signs(features: Features, track: FaceTrack) -> Features:
 
 
 def _pack(found: tuple[Analysis, ...]) -> Arrays:
-    """Arrays for a file: what all faces share once, the rest with a leading axis of faces."""
+    """Arrays for a file: common arrays once, the others with a leading axis of faces."""
     if not found:
         return {"numbers": np.empty(0, np.int64)}
     features, track = found[0].features, found[0].track
@@ -770,7 +776,7 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
 
 
 def _stacked(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """With a leading axis; a single one is not copied."""
+    """Stacked along a new first axis; a single array is not copied."""
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
@@ -802,10 +808,10 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
 
 
 def _noted(*notes: Iterable[str]) -> Arrays:
-    """What was warned of so far, for a file."""
+    """The warnings so far, for a file."""
     return {"notes": np.array(json.dumps(unique(*notes)))}
 
 
 def _notes(arrays: Arrays) -> tuple[str, ...]:
-    # Files of before there were notes lack them.
+    # Older files have no notes.
     return tuple(json.loads(str(arrays["notes"]))) if "notes" in arrays else ()

@@ -1,10 +1,10 @@
-"""From a face in two frames to the motion of its ROIs by dense flow: align, flow, head out, MDMO.
+"""Motion of ROIs between two frames by dense flow: alignment, flow, removal of head motion, MDMO.
 
-Two things keep landmark jitter and head motion out of the features. Each frame is warped by a
-similarity that puts its own rigid landmarks (nose, eye corners) onto a template, so the flow sees
-only small motion; and what the warp leaves (jitter of the landmarks, the head) is fitted in the
-flow itself on the nose, as the motion of a rigid body in weak perspective (shift, turn, scale, and
-two turns out of the plane, whose motion is in proportion to depth), and subtracted at every ROI.
+Landmark jitter and head motion are removed in two steps. Each frame is warped by a similarity that
+aligns its rigid landmarks (nose, eye corners) with a template, so that only small motion remains;
+then residual motion (jitter of landmarks, the head) is fitted to the flow on the nose, as a rigid
+body in weak perspective (translation, roll, scale, and two rotations out of the plane, whose motion
+is proportional to depth), and subtracted at every ROI.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from aumer.motion import mdmo
 from aumer.motion.rigid import fit_rigid, rigid_basis
 from aumer.types import FloatArray, ImageArray
 
-#: The flow that head motion is read from: the nose with the skin beside it, x0, y0, x1, y1 in
-#: template units. The eyes (blinks) and the nostrils (smiles) stay outside.
+#: The region for estimating head motion: the nose with adjacent skin, x0, y0, x1, y1 in template
+#: units, without eyes (blinks) and nostrils (smiles).
 _HEAD_BOX = (-0.2, -0.25, 0.2, 0.38)
-#: Flow is asked for in the box of the head's and the template's ROIs with this margin round it, in
-#: crop sides: 12 px of 128, where its error inside the ROIs is that of the whole crop's flow; with
-#: less of it more of the spotted intervals change (benchmarks/studies/flow_shortcuts.py).
+#: Flow is computed in the box of this region and the template's ROIs with this margin, in crop
+#: sides: 12 px of 128, with the same error in the ROIs as flow on the whole crop; with a smaller
+#: margin more of the spotted intervals change (benchmarks/studies/flow_shortcuts.py).
 _MARGIN = 12 / 128
-#: Faces whose own ROIs come nearer than this to the box's edge (a jaw that drops) get the flow of
-#: the whole crop.
+#: If ROIs come nearer than this to the box's edge (a dropped jaw), the flow is computed on the
+#: whole crop.
 _LEAST_MARGIN = 4 / 128
-#: Next to nothing: of a nose that shows no motion at all some parameters are unknown.
+#: A tiny ridge: for a nose without any motion some parameters are undetermined.
 _RIDGE = np.full(6, 1e-6)
 
 
@@ -49,7 +49,7 @@ class AlignedFace:
 
 
 def align(image: ImageArray, landmarks: FloatArray, crop: int) -> AlignedFace:
-    """Warp a face so that its rigid landmarks lie on the template.
+    """Warp a face so that its rigid landmarks match the template.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -70,10 +70,10 @@ def roi_motion(
 ) -> FloatArray | None:
     """Motion of the ROIs in `settings` from one aligned face to the next: (R, 2) float32 crop px.
 
-    `None` where the two do not show one face in motion (a cut, a failed landmark).
+    `None` if the two do not show the same face (a cut, failed landmarks).
 
     Raises:
-        UsageError: `settings.rois` names a ROI that there is not.
+        UsageError: `settings.rois` contains an unknown ROI.
     """
     return roi_motions([(previous, following)], flow, settings)[0]
 
@@ -83,7 +83,7 @@ def roi_motions(
     flow: Flow | FlowFunction,
     settings: MotionSettings,
 ) -> list[FloatArray | None]:
-    """`roi_motion` of each pair, all that the flow is asked for at once.
+    """`roi_motion` of each pair, with one call of the flow.
 
     Raises:
         UsageError: as `roi_motion`.
@@ -104,14 +104,14 @@ def roi_motions(
 
 
 def flow_region(settings: MotionSettings) -> Region:
-    """The part of the canonical crop in which ROIs and nose need flow, for most faces."""
+    """The part of the canonical crop with ROIs and nose, for most faces."""
     return _region(roi_set(settings.rois).landmarks, settings.roi_radius, settings.crop)
 
 
 def _fields(
     pairs: Sequence[tuple[AlignedFace, AlignedFace]], flow: Flow, settings: MotionSettings
 ) -> list[FloatArray]:
-    """The flow (C, C, 2) of each pair; outside `flow_region` it may be 0 if no ROI is near."""
+    """The flow (C, C, 2) of each pair; it may be 0 outside `flow_region` if no ROI is near."""
     fields: dict[int, FloatArray] = {}
 
     def measure(chosen: Flow, which: list[int]) -> None:
@@ -119,7 +119,7 @@ def _fields(
         fields.update(zip(which, chosen.many(images), strict=True))
 
     everywhere = list(range(len(pairs)))
-    # A fixed box: one that followed the landmarks would pass their jitter on to the flow.
+    # A fixed box: one from landmarks would transfer their jitter to the flow.
     part = flow.within(flow_region(settings))
     if part is not flow:
         inside = [k for k in everywhere if _needs_region_only(pairs[k][1], settings)]
@@ -153,10 +153,11 @@ def _region(landmarks: tuple[int, ...], radius: int, crop: int) -> Region:
 
 
 def without_head(field: FloatArray, max_residual: float) -> FloatArray | None:
-    """A flow (C, C, 2) px on the canonical crop, less the head's rigid motion as the nose shows it.
+    """A flow (C, C, 2) px on the canonical crop minus the head's rigid motion, estimated on the
+    nose.
 
-    `None` where the flow is not finite, or the nose moves as no head does: its median misfit is
-    above `max_residual` px.
+    `None` if the flow is not finite, or if the median misfit of the nose is above `max_residual`
+    px.
     """
     head = _fit_head(field)
     if head is None or head[1] > max_residual:
@@ -167,7 +168,7 @@ def without_head(field: FloatArray, max_residual: float) -> FloatArray | None:
 
 @lru_cache(maxsize=4)
 def _head_pixels(crop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the pixels that head motion is read from: every other one of the box."""
+    """Rows and columns of the pixels for estimating head motion: every other one of the box."""
     corners = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(CROP_ORIGIN) * crop
     x0, y0, x1, y1 = corners.round().astype(int).ravel()
     rows, columns = np.mgrid[y0:y1:2, x0:x1:2]
@@ -175,9 +176,9 @@ def _head_pixels(crop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 
 
 def _fit_head(field: FloatArray) -> tuple[FloatArray, float] | None:
-    """Robust rigid motion of the head: its six parameters and the median misfit in px.
+    """Robust fit of the head's rigid motion: six parameters and the median misfit in px.
 
-    `None` where the flow is not finite.
+    `None` if the flow is not finite.
     """
     pixels = _head_pixels(field.shape[0])
     seen = field[pixels]

@@ -2,8 +2,8 @@
 
 Liu et al., "A Main Directional Mean Optical Flow Feature for Spontaneous Micro-Expression
 Recognition", IEEE TAC 2016, with the bins and percentages that AUW-GCN (Yin et al., ICME 2023)
-uses: of a region's flow vectors the fullest direction bin is kept, of these the strongest share,
-and the feature is the unit vector of their sum times their mean magnitude.
+uses: of a region's flow vectors those in the fullest direction bin are selected, of these the
+strongest share, and the feature is the unit vector of their sum times their mean magnitude.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _EPS = np.float32(1e-6)
 
 @dataclass(frozen=True)
 class Bins:
-    """Direction bins, half-open, and the share of the strongest vectors kept in the fullest one.
+    """Direction bins, half-open, and the share of the strongest vectors in the fullest one.
 
     Attributes:
         edges: increasing angles in degrees within [0, 360); bin k reaches from edges[k] up to but
-            not including edges[k + 1], the last one round through 0 to edges[0]. Of equally full
-            bins the first wins.
+            not including edges[k + 1], the last one wraps around through 0 to edges[0]. Of equally
+            full bins the first wins.
         strongest: share in (0, 1]; n vectors keep floor(n * strongest).
     """
 
@@ -39,7 +39,7 @@ class Bins:
     strongest: float
 
 
-#: Head motion: four quarter-turn bins round the axes. ROIs: up and down get 120 degrees each.
+#: Head motion: four bins of 90 degrees around the axes. ROIs: up and down have 120 degrees each.
 HEAD_BINS = Bins(edges=(45.0, 135.0, 225.0, 315.0), strongest=0.88)
 ROI_BINS = Bins(edges=(30.0, 150.0, 210.0, 330.0), strongest=0.60)
 
@@ -51,11 +51,11 @@ def main_direction_mean(
 
     Shapes:
         vectors (N, P, 2) float32 px; inside (N, P) bool, False for padding and for pixels outside
-        the image; returns (N, 2) float32 px. A region in which fewer than 1 / `strongest` vectors
-        share a bin (so that none is kept) has feature 0: no direction is better than a wrong one.
+        the image; returns (N, 2) float32 px. A region whose fullest bin has fewer than 1 /
+        `strongest` vectors (so that none is selected) has feature 0.
     """
     magnitude = np.hypot(vectors[..., 0], vectors[..., 1])
-    # In float32 the diagonal lies at 44.999996 degrees, in the bin below its own.
+    # In float32 the diagonal is 44.999996 degrees, which is in the wrong bin.
     angle = np.degrees(np.arctan2(vectors[..., 1], vectors[..., 0], dtype=np.float64)) % 360.0
     # side="right": an angle on an edge belongs to the bin that begins there; angles below the first
     # edge belong to the last bin.
@@ -79,11 +79,11 @@ def main_direction_mean(
 def boxes(
     flow: FloatArray, low: npt.NDArray[np.integer[Any]], high: npt.NDArray[np.integer[Any]]
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """The flow vectors of N boxes of one size, corners included, cut at the image's edge.
+    """The flow vectors of N boxes of equal size, corners included, clipped to the image.
 
     Shapes:
         flow (H, W, 2); low, high (N, 2) integer x, y with one and the same high - low; returns
-        vectors (N, P, 2) and inside (N, P) bool, False where a box reaches over the edge.
+        vectors (N, P, 2) and inside (N, P) bool, False outside the image.
     """
     height, width = flow.shape[:2]
     across, down = high[0] - low[0]
@@ -100,7 +100,7 @@ def boxes(
 def published_mdmo(flow: FloatArray, landmarks: npt.NDArray[np.integer[Any]]) -> FloatArray:
     """The features of AUW-GCN and ABPN, from unaligned flow: (12, 2) float32 px.
 
-    Head motion is the flow of the box round landmarks 29 and 30, widened by .35 of half the
+    Head motion is the flow of the box around landmarks 29 and 30, widened by .35 of half the
     distance between the inner eye corners: main one of four bins, strongest 88 %. It is subtracted
     before the 11 x 11 px ROIs are read.
 
@@ -117,6 +117,6 @@ def published_mdmo(flow: FloatArray, landmarks: npt.NDArray[np.integer[Any]]) ->
     return main_direction_mean(vectors - head, inside, ROI_BINS)
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
     _NOW = "aumer.spotting.auwgcn.features"
     __getattr__ = moved(__name__, {"PUBLISHED_MEAN": _NOW, "PUBLISHED_DEVIATION": _NOW})

@@ -2,21 +2,21 @@
 
 After ``feature_extraction/`` of github.com/xjtupanda/AUW-GCN:
 
-- The crop is the face's box in the first frame, in the video's own pixels: it is neither resized
-  nor turned, and stays where it is whatever the head does.
+- The crop is the face's box in the first frame, in pixels of the video: it is neither resized nor
+  rotated, and does not move with the head.
 - Dense flow from each frame of the crop to the next, TV-L1.
 - Head motion is one vector, the nose's (`aumer.motion.mdmo.published_mdmo`); no rigid motion is
-  fitted, so what a head that turns or comes nearer does to brows and mouth stays in. No motion is
-  too much: ``motion.max_head_residual`` plays no part.
+  fitted, so the effects of rotation and approach of the head on brows and mouth remain. There is no
+  limit of motion: ``motion.max_head_residual`` is not used.
 - ROIs are squares of 11 px of the video, however large the face.
 
-Where it cannot be theirs: landmarks are those of this library's landmarker, not SAN's; the box is
-made of them, not RetinaFace's; and their TV-L1 is OpenCV's for CUDA, which leaves out the median
-filter that OpenCV's other one, and ours, has. A run is what `aumer.motion.analysis` gives it, so
-the crop begins anew at least every ``face.restart_s``.
+Unavoidable differences: landmarks come from aumer's landmarker, not from SAN; the box is computed
+from them, not by RetinaFace; and the published TV-L1 is OpenCV's CUDA version, without the median
+filter of OpenCV's CPU version and of aumer's.
 
-Their values are px / 20 of the video; ours are told in px of the canonical crop, so that those of
-a small and of a large face can be compared.
+Runs are those of `aumer.motion.analysis`, so the crop is chosen again at least every
+``face.restart_s``. The published values are px / 20 of the video; here they are converted to px of
+the canonical crop, so that faces of different size can be compared.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from aumer.graph.rois import DEFAULT_ROIS, roi_set
 from aumer.motion.mdmo import published_mdmo
 from aumer.types import FloatArray, ImageArray
 
-#: px of flow either side of 0 that an image of it holds (denseflow's ``-b=10``).
+#: Range of flow in px, on either side of 0, in an 8-bit image (denseflow's ``-b=10``).
 _BOUND = 10.0
-#: Their ROIs reach so many px from their landmark.
+#: Half side of the published ROIs, px.
 _RADIUS = 5
-#: By this share of the landmarks' height a detector's box reaches over the brows, to the hair.
+#: A detector's box extends above the brows by this share of the landmarks' height.
 _FOREHEAD = 0.3
-#: Landmarks that must lie in the crop: those of the ROIs and of the nose's box.
+#: Landmarks that must lie in the crop: those of the ROIs and the nose's box.
 _NEEDED = [*DEFAULT_ROIS.landmarks, 29]
 
 Points = npt.NDArray[np.integer[Any]]
@@ -54,8 +54,8 @@ Points = npt.NDArray[np.integer[Any]]
 class PublishedMotion:
     """The motion of one face through one run. Interface: `aumer.motion.runs.RunMotion`.
 
-    A step is NaN where an ROI's landmark has left the crop of the run's first frame. Confidence is
-    1 wherever there is motion: the published code knows none.
+    A step is NaN if an ROI's landmark has left the crop of the run's first frame. Confidence is 1
+    wherever there is motion, since the published code has none.
 
     Raises:
         ConfigError: as `check`.
@@ -90,7 +90,7 @@ class PublishedMotion:
         pairs, self._pairs = self._pairs, []
         stored = self._settings.published_8bit
         self._measured.append(self._pool.submit(_features, pairs, self._flow, stored))
-        if len(self._measured) > 16:  # bounds what the pool holds
+        if len(self._measured) > 16:  # bounds the pool's queue
             self._measured[-16].result()
 
     def steps(self) -> tuple[FloatArray, FloatArray]:
@@ -103,7 +103,7 @@ class PublishedMotion:
 
 
 def check(settings: MotionSettings) -> None:
-    """Complain of settings that the published code has no room for.
+    """Refuse settings that the published code does not support.
 
     Raises:
         ConfigError: names the setting, what was found, and what is needed.
@@ -123,7 +123,7 @@ def check(settings: MotionSettings) -> None:
 
 
 def face_box(landmarks: FloatArray, height: int, width: int) -> Region:
-    """A detector's box of a face, from ear to ear and from chin to hair, cut at the image's edge.
+    """A face box like a detector's, from ear to ear and from chin to hair, clipped to the image.
 
     Args:
         landmarks: (68, 2) px.
@@ -137,10 +137,10 @@ def face_box(landmarks: FloatArray, height: int, width: int) -> Region:
 
 
 def as_stored(flow: FloatArray) -> FloatArray:
-    """A flow (H, W, 2) px as it comes back from the 8-bit images that it was published through.
+    """A flow (H, W, 2) px after conversion to 8-bit images and back, as published.
 
-    +-10 px are 256 levels of .078 px, and 0 lies half-way between two of them; OpenCV's JPEG, at
-    its usual quality, adds its own. What is stronger is cut.
+    The range of 10 px on either side has 256 levels of .078 px, with 0 half-way between two of
+    them; OpenCV's JPEG at default quality adds errors. Larger values are clipped.
     """
     levels = np.rint(255 * (flow.astype(np.float64) / (2 * _BOUND) + 0.5).clip(0, 1))
     images = [_through_jpeg(levels[..., axis].astype(np.uint8)) for axis in range(2)]
@@ -156,7 +156,7 @@ def _through_jpeg(image: ImageArray) -> ImageArray:
 def _features(
     pairs: Sequence[tuple[ImageArray, ImageArray, Points]], flow: Flow, stored: bool
 ) -> FloatArray:
-    """(n, 12, 2) float32 in the published unit, px / 20; NaN where a face has left the crop."""
+    """(n, 12, 2) float32 in the published unit, px / 20; NaN if a face has left the crop."""
     found = np.full((len(pairs), len(DEFAULT_ROIS), 2), np.nan, np.float32)
     held = [k for k, (_, gray, points) in enumerate(pairs) if _holds(gray, points)]
     if not held:
@@ -170,6 +170,6 @@ def _features(
 
 
 def _holds(gray: ImageArray, points: Points) -> bool:
-    """Whether an image holds the landmarks that ROIs and nose are read round."""
+    """Whether the landmarks of ROIs and nose lie in the image."""
     needed = points[_NEEDED]
     return bool((needed >= 0).all() and (needed < gray.shape[::-1]).all())

@@ -1,8 +1,8 @@
-"""How a head that moves as a rigid body moves the picture of its skin.
+"""Image motion of a rigidly moving head.
 
-In weak perspective a turning, growing, shifting head moves each point of the picture by a sum of
-six motions: two shifts, growth, a turn in the plane, and two turns out of it, whose motion is in
-proportion to depth. Depth is the mean face's.
+In weak perspective each image point moves by a sum of six motions: two translations, scale,
+rotation in the plane, and two rotations out of it, whose motion is proportional to depth. Depth is
+that of the mean face.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from aumer.types import FloatArray
 
 Array = npt.NDArray[np.float64]
 
-#: Rounds of reweighting.
+#: Iterations of reweighting.
 _ROUNDS = 6
-#: px: misfits as small as this are never outliers.
+#: px: smaller misfits are never outliers.
 _SOFT = 1e-3
 
 
-# Of as many sizes as several faces in view may have; a megabyte or two each.
+# Cached for several crop sizes, one or two megabytes each.
 @lru_cache(maxsize=16)
 def rigid_basis(crop: int) -> FloatArray:
     """Motion of every crop pixel per unit of each rigid motion: (C, C, 2, 6) float32.
 
-    Columns: shift in x, shift in y, growth, turn in the plane, and the two turns out of it.
+    Columns: translation in x and y, scale, rotation in the plane, and the two rotations out of it.
     """
     origin = np.array(CROP_ORIGIN) * crop
     rows, columns = np.mgrid[0:crop, 0:crop]
@@ -40,7 +40,7 @@ def rigid_basis(crop: int) -> FloatArray:
     surface = LinearNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
     rim = NearestNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
     depth = np.where(np.isfinite(surface), surface, rim)
-    # The mean face has few points; without its creases it is nearer to anybody's.
+    # Smoothed, since the mean face has few points.
     depth = gaussian_filter(depth, crop / 64)
     one, zero = np.ones_like(x), np.zeros_like(x)
     across = np.stack([one, zero, x, -y, depth, zero], axis=-1)
@@ -57,19 +57,19 @@ def fit_rigid(
     rest: tuple[float, float] = (0.0, 1.0),
     share: Array | None = None,
 ) -> tuple[Array, float]:
-    """The rigid motion that N points show: its six parameters and the points' median misfit.
+    """Fit of the rigid motion of N points: six parameters and the median misfit.
 
-    Iteratively reweighted least squares lets go of what moves against the rest.
+    Iteratively reweighted least squares ignores outliers.
 
     Args:
         basis: (N, 2, 6), each point's motion per unit of each parameter.
         motion: (N, 2) px, finite.
-        ridge: (6,) by how much each parameter, squared and times N, is held back.
-        power: of the Cauchy weights: 1 for these, 2 for Geman and McClure's, which lose sight of
-            what is far off.
-        rest: by how much more turns out of the plane are held back, and the size (px of the
-            parameters) from which they are let go of: a head is at rest, or turns.
-        share: (N,) of its weight that each point has while the head is at rest; all, by default.
+        ridge: (6,) ridge penalty of each parameter, times N.
+        power: exponent of the Cauchy weights: 1 for Cauchy, 2 for Geman-McClure, which ignore
+            distant outliers.
+        rest: additional penalty of rotations out of the plane, and the size (px of the parameters)
+            above which it vanishes: a head is either at rest or turns.
+        share: (N,) factor of each point's weight while the head is at rest; 1 by default.
     """
     return _fit(
         np.ascontiguousarray(basis, np.float64),
@@ -98,7 +98,7 @@ def _fit(
     normal, right = np.empty((size, size)), np.empty(size)
     middle = 0.0
     for number in range(_ROUNDS):
-        # Not held back at first: what is once taken to be at rest would stay so.
+        # Without the penalty at first, since a head once taken for resting would stay so.
         turned = (found[4] * found[4] + found[5] * found[5]) / (small * small)
         resting = 1 / (1 + turned) if number else 0.0
         held = more * resting

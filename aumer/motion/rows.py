@@ -1,4 +1,4 @@
-"""Motion from frame to frame, brought to the rows of a fixed time grid."""
+"""Resampling of motion between frames to the rows of a fixed time grid."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def resample(
 ) -> tuple[TimeArray, FloatArray, BoolArray]:
     """Motion between frames at any times -> motion per step of a fixed grid.
 
-    Displacement adds up along every unbroken run of frames and is read, linearly interpolated, at
-    the grid's instants i / rate: so the sum over a movement is the same whatever the frame rate.
+    Displacement is summed along every unbroken run of frames and linearly interpolated at the
+    instants i / rate: so the sum over a movement does not depend on the frame rate.
 
     Shapes:
         times (N,) increasing seconds; steps (N - 1, R, 2) px from frame k to k + 1; joined (N - 1,)
-        bool, False where no motion could be measured; returns times (T,), values (T, R, 2) with NaN
+        bool, False if no motion could be measured; returns times (T,), values (T, R, 2) with NaN
         where invalid, and valid (T,). Fewer than two frames give T = 0.
     """
     rois = steps.shape[1]
@@ -31,12 +31,12 @@ def resample(
         path = np.concatenate(
             [np.zeros((1, rois, 2)), np.cumsum(steps[begin:end], axis=0, dtype=np.float64)]
         )
-        # A grid instant that misses the run's end by rounding belongs to it.
+        # An instant beyond the run's end only by rounding belongs to it.
         inside = np.flatnonzero((grid >= at[0] - 1e-3 / rate) & (grid <= at[-1] + 1e-3 / rate))
         if len(inside) < 2:
             continue
         flat = path.reshape(len(path), -1)
-        # A column at a time: of ten hours all together are half a gigabyte.
+        # Column by column: ten hours would need half a gigabyte at once.
         for column, into in zip(flat.T, values.reshape(rows, -1).T, strict=True):
             into[inside[:-1]] = np.diff(np.interp(grid[inside], at, column))
     valid = np.asarray(np.isfinite(values).all(axis=(1, 2)), np.bool_)
@@ -53,12 +53,12 @@ def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
 
 
 def at_rows(times: TimeArray, values: FloatArray, grid: TimeArray, rate: float) -> FloatArray:
-    """What belongs to the step between two frames, at the rows of a grid.
+    """Values of the steps between frames, at the rows of a grid.
 
     Shapes:
         times (N,) increasing seconds; values (N - 1, R), of the step from frame k to k + 1; grid
-        (T,) as `resample` gives it; returns (T, R): the values of the step in which each row's
-        middle lies.
+        (T,) as `resample` gives it; returns (T, R): the values of the step that contains each row's
+        middle.
     """
     step = np.searchsorted(times, grid + 0.5 / rate, side="right") - 1
     at: FloatArray = values[step.clip(0, max(0, len(values) - 1))]

@@ -1,4 +1,4 @@
-"""Motion of one face through one run of frames, by whichever means the settings name."""
+"""Motion of one face in one run of frames, by the method of the settings."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from aumer.types import FloatArray, ImageArray
 
 
 class RunMotion(Protocol):
-    """Frames of one face that follow one another in, the motion of its ROIs out."""
+    """Interface: takes consecutive frames of one face, returns the motion of its ROIs."""
 
     def add(self, image: ImageArray, landmarks: FloatArray) -> None:
-        """The next frame: (H, W, 3) uint8 RGB, and (68, 2) float32 px in it."""
+        """Add the next frame: (H, W, 3) uint8 RGB, and landmarks (68, 2) float32 px."""
         ...
 
     def steps(self) -> tuple[FloatArray, FloatArray]:
-        """Motion from each frame to the next, of the frames so far; more may be added after it.
+        """Motion from each frame to the next, for all frames so far; more may be added later.
 
         Returns:
-            (n - 1, R, 2) float32 px of the canonical crop, NaN where there is none, and the
-            confidence (n - 1, R) float32 in [0, 1].
+            (n - 1, R, 2) float32 px of the canonical crop, NaN if unknown, and the confidence (n -
+            1, R) float32 in [0, 1].
         """
         ...
 
@@ -37,7 +37,7 @@ class RunMotion(Protocol):
 class DenseMotion:
     """By dense flow and MDMO (`aumer.motion.dense`). Interface: `RunMotion`.
 
-    A flow is given as many pairs together as its `batch` says, each batch on a core of its own.
+    A flow receives `batch` pairs at a time; each batch runs on its own core.
     """
 
     def __init__(self, pool: Executor, settings: MotionSettings, flow: Flow) -> None:
@@ -58,7 +58,7 @@ class DenseMotion:
     def _measure(self) -> None:
         pairs, self._pairs = self._pairs, []
         self._measured.append(self._pool.submit(roi_motions, pairs, self._flow, self._settings))
-        if len(self._measured) > 16:  # bounds what the pool holds
+        if len(self._measured) > 16:  # bounds the pool's queue
             self._measured[-16].result()
 
     def steps(self) -> tuple[FloatArray, FloatArray]:
@@ -74,7 +74,7 @@ class DenseMotion:
 
 
 class Motions:
-    """Makes the `RunMotion` that the settings name, once for each run.
+    """Makes a `RunMotion` for each run, by the settings.
 
     Raises:
         UsageError: a name in the settings is unknown, or its back end cannot run here.
@@ -85,7 +85,7 @@ class Motions:
         self._make = _maker(settings)
 
     def __call__(self, pool: Executor) -> RunMotion:
-        """For a run that begins; the pool measures."""
+        """The `RunMotion` for a new run; the pool measures."""
         return self._make(pool)
 
 

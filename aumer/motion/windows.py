@@ -1,21 +1,21 @@
-"""The motion of ROIs by windows that are looked for in other frames: no share of it is lost.
+"""Motion of ROIs by matching windows, without shrinkage.
 
-Dense flow is smooth, and what makes it smooth shrinks what an ROI does by itself: of a
-micro-expression TV-L1 reports half (benchmarks/accuracy/motion.py). Here nothing pulls a movement
-toward its surroundings or toward zero:
+Smoothness constraints of dense flow shrink local motion: TV-L1 reports half of a micro-expression
+(benchmarks/accuracy/motion.py). Here no constraint pulls motion toward its surroundings or toward
+zero:
 
-- A window round each ROI's landmark is looked for by Lucas-Kanade, in crops as fine as the video
-  is, gain and offset of light left out. It may stretch and bend (`aumer.flow.bent_windows`): along
-  a brow or a lip there is little to see, so it must be large, and what is large does not move as
-  one.
-- What is told is the mean motion of the ROI, the square that MDMO has, and not of its middle.
-- Each frame is measured against frames of several earlier instants, and the path that agrees best
-  with all of it is taken (weighted least squares): slow movements do not drown in errors that add
-  up from frame to frame, and what one frame hides does not end the path.
-- The head is read from windows on the nose and beside eyes and cheeks, where expressions move
-  little, as a rigid body in weak perspective; what moves against the rest is let go of. A head that
-  hardly turns is taken to be at rest, and then the tip of the nose, which tells turns by its depth,
-  is not asked: what moves there would pass for the head.
+- A window around each ROI's landmark is matched by Lucas-Kanade, in crops at the video's
+  resolution, invariant to gain and offset of brightness. It may stretch and bend
+  (`aumer.flow.bent_windows`): brows and lips have little texture along them, so windows must be
+  large, and large windows do not move rigidly.
+- The result is the mean motion of the ROI, the same square as in MDMO, not that of its center.
+- Each frame is matched with frames of several earlier instants, and the path that fits all of these
+  best is computed (weighted least squares): so errors of slow movements do not accumulate from
+  frame to frame, and an occlusion in one frame does not end the path.
+- Head motion is estimated from windows on the nose and beside eyes and cheeks, where expressions
+  move little, as a rigid body in weak perspective, with robust weights. A head that hardly turns is
+  taken to be at rest; then the tip of the nose, which indicates rotation by its depth, is ignored,
+  since its own motion would be taken for head motion.
 """
 
 from __future__ import annotations
@@ -42,54 +42,55 @@ from aumer.types import FloatArray, ImageArray
 
 Array = npt.NDArray[np.float64]
 
-#: Seconds before a frame that it is measured against; the shortest is the frame before, whenever
-#: that was. Longer ones change nothing any more.
+#: Seconds between a frame and those that it is matched with; the shortest means the frame before.
+#: Longer ones have no further effect.
 _BACK_S = (0.0, 0.1, 0.3, 0.9)
-#: px between the outer eye corners in the crop: the face's own size within these bounds. More shows
-#: no more than most videos do, less leaves windows without texture.
+#: Range of the distance of the outer eye corners in the crop, px; within it the face's own size is
+#: used. More than this adds no detail in most videos; less leaves windows without texture.
 _LEAST_EYES, _MOST_EYES = 64, 112
 #: Sides of the windows in outer-eye distances: at an ROI, and for the head; and of the ROI.
 _SIDE, _HEAD, _REGION = 0.26, 0.36, 11 / 64
 #: Halvings of the crop.
 _LEVELS = 1
-#: By how much a window's edges typically move against its middle (outer-eye distances).
+#: Typical motion of a window's edges relative to its center (outer-eye distances).
 _GIVE = 0.006
-#: An ROI moves no further than this (outer-eye distances) from its window as a whole, or bending
-#: has gone astray.
+#: Largest motion of an ROI relative to its window (outer-eye distances); beyond it the bending fit
+#: has failed.
 _ASTRAY = 0.04
-#: A window that differs from itself by this share of its contrast, or by so many gray levels,
-#: weighs half.
+#: Difference of a matched window, as a share of its contrast and in gray levels, at which its
+#: weight is one half.
 _MISFIT, _LEAST_MISFIT = 0.3, 3.0
-#: Where the head's windows differ by this share of their contrast and so many gray levels, they
-#: show something else: of what they do not resemble at all it is .8.
+#: Difference of the head's windows, as a share of contrast and in gray levels, beyond which they
+#: show something else; for unrelated pictures it is .8.
 _LOST, _LEAST_LOST = 0.5, 1.0
-#: How the rigid fit holds back shifts, growth, turn, and turns out of the plane: these are read
-#: from small differences of depth that are another on every face, and are noise for the most part.
+#: Ridge penalties of translations, scale, roll, and rotations out of the plane; the latter follow
+#: from small, individual differences of depth and are mostly noise.
 _RIDGE = np.array((1e-6, 1e-6, 1e-6, 1e-6, 3e-3, 3e-3))
-#: By how much more a turn out of the plane is held back, and the angle from which it is less.
+#: Additional penalty of rotations out of the plane at rest, and the angle above which it decreases.
 _REST, _TURNS = 1.0, 1e-3
-#: Geman and McClure's weights: Cauchy's hold on to a nose that moves by itself.
+#: Geman-McClure weights; with Cauchy weights a nose that moves by itself has too much influence.
 _POWER = 2
-#: A weight that fixes what nothing is known of.
+#: A tiny weight for undetermined positions.
 _UNKNOWN = 1e-9
 
 
-#: Where the head is read, in the mean face's units: the bridge of the nose; its tip; skin beside
-#: eyes and cheeks. Few lie on the nose: of many, what moves there alone would pass for the head.
+#: Points for estimating head motion, in units of the mean face: the bridge of the nose; its tip;
+#: skin beside eyes and cheeks. Only few lie on the nose; with many, its own motion would be taken
+#: for head motion.
 _BRIDGE, _TIP = ((0.0, -0.15),), ((0.0, 0.08), (0.0, 0.3))
 _BESIDE = (
     (0.20, 0.02), (0.30, 0.16), (0.36, 0.28), (0.45, 0.16), (0.50, 0.00), (0.52, 0.25),
     (0.58, 0.06), (0.60, 0.36), (0.62, -0.05), (0.64, 0.20),
 )  # fmt: skip
 _HEAD_POINTS = np.array([*_BRIDGE, *_TIP, *((side * x, y) for side in (-1, 1) for x, y in _BESIDE)])
-#: Of their weights while the head is at rest.
+#: Factors of their weights while the head is at rest.
 _HEAD_SHARE = np.ones(len(_HEAD_POINTS))
 _HEAD_SHARE[len(_BRIDGE) :][: len(_TIP)] = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class _Sight:
-    """One frame: windows, where its ROIs are in the crop, and by how much they may differ."""
+    """One frame: windows, positions of its ROIs in the crop, and allowed differences."""
 
     rois: BentWindows
     head: Windows
@@ -109,7 +110,7 @@ class _Shift:
 
 
 class WindowMotion:
-    """The motion of one face through one run. Interface: `aumer.motion.runs.RunMotion`."""
+    """The motion of one face in one run. Interface: `aumer.motion.runs.RunMotion`."""
 
     def __init__(self, pool: Executor, settings: MotionSettings) -> None:
         self._pool, self._settings = pool, settings
@@ -129,12 +130,12 @@ class WindowMotion:
             for back in self._backs
             if back <= len(self._sights)
         ]
-        # A task waits for those of earlier frames alone, which the pool began before it.
+        # A task only waits for tasks of earlier frames, which the pool started before.
         task = self._pool.submit(self._measure, crop, at, seen, before, self._count)
         self._measured.append(task)
         self._sights.append(seen)
         self._count += 1
-        if len(self._measured) > 16:  # bounds what the pool holds
+        if len(self._measured) > 16:  # bounds the pool's queue
             self._measured[-16].result()
 
     def steps(self) -> tuple[FloatArray, FloatArray]:
@@ -170,7 +171,7 @@ class WindowMotion:
     def _shift(
         self, before: _Sight, picture: Pyramid, at: Array, head: Array
     ) -> tuple[Array, Array] | None:
-        """Motion and weights from a frame to a picture, or `None`: they are not of one face."""
+        """Motion and weights from a frame to a picture; `None` if they show different faces."""
         eyes = self._eyes
         moved, misfit = before.head.find(picture, head, np.arange(len(head)))
         good = np.isfinite(misfit)
@@ -191,7 +192,7 @@ class WindowMotion:
         return moved - before.at - _basis_at(2 * eyes, before.at) @ turn, weight
 
     def _found(self, before: _Sight, picture: Pyramid, at: Array) -> tuple[Array, Array]:
-        """Where the ROIs of a frame are in a picture, and the weights of that."""
+        """Positions of a frame's ROIs in a picture, and weights."""
         moved, whole, misfit = before.rois.find(picture, at)
         astray = np.hypot(*(moved - whole).T) > _ASTRAY * self._eyes
         moved[astray] = whole[astray]
@@ -200,12 +201,12 @@ class WindowMotion:
 
 
 def _backs(rate: float) -> tuple[int, ...]:
-    """How many frames back each frame is measured against, at so many analyzed frames a second."""
+    """Distances in frames between matched frames, at this rate of analyzed frames."""
     return tuple(sorted({max(1, round(s * rate)) for s in _BACK_S}))
 
 
 def _eyes(landmarks: FloatArray) -> int:
-    """px between the outer eye corners in the crop, for a face of this size."""
+    """Distance of the outer eye corners in the crop in px, for a face of this size."""
     rigid = list(RIGID)
     size = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))[:, 0]
     return int(np.clip(round(float(np.hypot(*size))), _LEAST_EYES, _MOST_EYES))
@@ -214,7 +215,7 @@ def _eyes(landmarks: FloatArray) -> int:
 def _cut(
     image: ImageArray, landmarks: FloatArray, rois: list[int], eyes: int
 ) -> tuple[FloatArray, Array]:
-    """The crop of a frame, brought to one mean brightness, and where its ROIs are in it."""
+    """The crop of a frame, normalized to a fixed mean brightness, and the positions of its ROIs."""
     rigid, side, marks = list(RIGID), 2 * eyes, landmarks.astype(np.float64)
     template = MEAN_FACE[rigid, :2] * eyes + np.array(CROP_ORIGIN) * side
     transform = similarity(marks[rigid], template)
@@ -224,7 +225,7 @@ def _cut(
 
 
 def _head_at(eyes: int) -> Array:
-    """Where in the crop the head is read from."""
+    """Points in the crop for estimating head motion."""
     return np.asarray(_HEAD_POINTS * eyes + np.array(CROP_ORIGIN) * 2 * eyes, np.float64)
 
 
@@ -255,16 +256,16 @@ def _basis_at(side: int, points: Array) -> Array:
 def _steps(
     count: int, rois: int, shifts: list[_Shift], scale: float
 ) -> tuple[FloatArray, FloatArray]:
-    """What `RunMotion.steps` gives for a run of `count` frames.
+    """The value of `RunMotion.steps` for a run of `count` frames.
 
     Args:
-        scale: px of the canonical crop in a px of the shifts.
+        scale: px of the canonical crop per px of the shifts.
     """
     path, known = _path(count, rois, shifts)
     steps = np.diff(path, axis=0) * scale
     steps[~known] = np.nan
-    # As good as the best of the shifts that reach over the step: one more that fails (because the
-    # ROI is covered later) takes nothing from it.
+    # Confidence of the best shift across the step, so that a further one that fails (an ROI
+    # occluded later) does not lower it.
     confidence = np.zeros(steps.shape[:2])
     for shift in shifts:
         over = confidence[shift.before : shift.after]
@@ -274,9 +275,9 @@ def _steps(
 
 
 def _path(count: int, rois: int, shifts: list[_Shift]) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """The path (T, R, 2) that agrees best with all shifts, and between which frames it is known.
+    """The path (T, R, 2) that fits all shifts best, and the steps for which it is known.
 
-    A step is known where its two frames are joined by shifts, whichever way round.
+    A step is known if its two frames are connected by shifts, directly or indirectly.
     """
     path = np.zeros((count, rois, 2))
     if not shifts:

@@ -1,9 +1,8 @@
-"""The motion of `aumer.motion.windows`, many frames at once in torch, for a GPU.
+"""The method of `aumer.motion.windows` in torch, for many frames at once on a GPU.
 
-A window is too little work for a GPU, so frames are gathered, and all pairs of a batch are measured
-together: the windows of its frames, and of the frames before it that they are measured against.
-What one frame sees of another depends on neither's place in a batch, and numbers are those of
-`WindowMotion` up to rounding. The path through them is found on the CPU, once for a run.
+A single window is too little work for a GPU, so frames are collected, and all pairs of a batch are
+measured together. Results do not depend on the batches, and equal those of `WindowMotion` up to
+rounding. The path is computed on the CPU, once for a run.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ from aumer.types import FloatArray, ImageArray
 
 @dataclass(frozen=True, eq=False)
 class _Sights:
-    """F frames that follow one another: as `aumer.motion.windows._Sight` of each.
+    """F consecutive frames: the data of `aumer.motion.windows._Sight` for each.
 
-    Shapes: at (F, R, 2) px of the crop, where the ROIs are; basis (F, R, 2, 6), how a head's motion
-    moves them; limits (F, R) and head_limit (F,), gray levels. Like everything that is no picture,
-    they are float64.
+    Shapes: at (F, R, 2) px of the crop, positions of the ROIs; basis (F, R, 2, 6), their motion per
+    unit of head motion; limits (F, R) and head_limit (F,), gray levels. Everything except pictures
+    is float64.
     """
 
     rois: BentStack
@@ -88,12 +87,12 @@ class _Sights:
 
 
 class TorchWindowMotion:
-    """The motion of one face through one run. Interface: `aumer.motion.runs.RunMotion`.
+    """The motion of one face in one run. Interface: `aumer.motion.runs.RunMotion`.
 
     Args:
-        device: where torch computes; left out, on a CUDA device where there is one.
-        batch: frames measured together, left out as many as suit the device; moves a number by
-            rounding at most.
+        device: torch device; by default CUDA if available.
+        batch: frames measured together; the default depends on the device. Affects results only by
+            rounding.
     """
 
     def __init__(
@@ -105,16 +104,16 @@ class TorchWindowMotion:
         batch: int | None = None,
     ) -> None:
         self._pool, self._settings = pool, settings
-        # Asked for when a run begins: a look at CUDA at import would start the driver.
+        # Chosen when a run begins, since checking CUDA at import would start the driver.
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        # A GPU idles over few windows; a CPU has caches that many do not fit into.
+        # A GPU needs many windows; a CPU's caches hold only few.
         self._batch = batch or (16 if self._device.type == "cpu" else 64)
         self._rois = list(roi_set(settings.rois).landmarks)
         self._backs = _backs(settings.rate)
         self._eyes = 0
         self._count = 0
         self._held: list[tuple[FloatArray, Array]] = []
-        # The last frames, which later ones are measured against.
+        # The last frames, for matching with later ones.
         self._sights: _Sights | None = None
         self._measured: list[Future[list[_Shift]]] = []
 
@@ -134,11 +133,11 @@ class TorchWindowMotion:
 
     def _submit(self) -> None:
         held, self._held = self._held, []
-        # A task waits for the one before alone, which the pool began before it.
+        # A task only waits for the previous one, which the pool started before.
         before = self._measured[-1] if self._measured else None
         first = self._count - len(held)
         self._measured.append(self._pool.submit(self._measure, held, first, before))
-        if len(self._measured) > 2:  # bounds what the pool holds
+        if len(self._measured) > 2:  # bounds the pool's queue
             self._measured[-2].result()
 
     def _measure(
@@ -157,12 +156,14 @@ class TorchWindowMotion:
             return self._shifts(sights, pictures, first)
 
     def _shifts(self, sights: _Sights, pictures: Pyramids, first: int) -> list[_Shift]:
-        """From frames to the pictures, which are of the last of them and begin with `first`."""
+        """Shifts from frames to pictures, which belong to the last frames, beginning with
+        `first`.
+        """
         new = len(pictures.images[0])
         pairs = [(k - b, k) for k in range(first, first + new) for b in self._backs if b <= k]
         if not pairs:
             return []
-        # Numbers in the run turned to places in what is held.
+        # Convert indices in the run to indices of the stored frames.
         places = np.array(pairs) - (first + new - len(sights.at), first)
         before, into = torch.from_numpy(places).to(self._device).unbind(1)
         at = sights.at[-new:]
@@ -182,7 +183,7 @@ class TorchWindowMotion:
 
 
 def _seen(pictures: Pyramids, at: Array, eyes: int) -> _Sights:
-    """The frames of the pictures, whose ROIs are at (F, R, 2) px."""
+    """The `_Sights` of pictures with ROIs at (F, R, 2) px."""
     device = pictures.images[0].device
     points = torch.from_numpy(at).to(device)
     basis = np.stack([_basis_at(2 * eyes, places) for places in at])
@@ -198,8 +199,9 @@ def _seen(pictures: Pyramids, at: Array, eyes: int) -> _Sights:
 def _turn(
     sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, eyes: int
 ) -> tuple[Tensor, Tensor]:
-    """The head's motion (P, 6) from frames to pictures, and its points' median misfit (P,) px:
-    infinite where too little of the head is seen, or something else."""
+    """The head's motion (P, 6) from frames to pictures, and the median misfit (P,) px: infinite if
+    too little of the head is visible.
+    """
     device = before.device
     points = torch.from_numpy(_head_at(eyes)).to(device)
     moved, misfit = sights.head.find(before, pictures, into, points.expand(len(before), -1, -1))
@@ -217,14 +219,15 @@ def _turn(
 def _fit_rigid(
     basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor, small: float, share: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`aumer.motion.rigid.fit_rigid` of each pair's good points, turns below `small` px held back.
+    """`aumer.motion.rigid.fit_rigid` for each pair's good points, with rotations below `small` px
+    penalized.
 
-    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); share (N,); returns
-    (P, 6) and (P,), which is infinite where no point is good.
+    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); share (N,); returns (P,
+    6) and (P,), which is infinite without good points.
     """
     count = good.sum(1)
     known, out_of_plane = count.clamp(min=1)[:, None], torch.arange(6, device=ridge.device) > 3
-    found = motion.new_full((len(motion), 6), torch.inf)  # at first no turn is held back
+    found = motion.new_full((len(motion), 6), torch.inf)  # no penalty of rotations at first
     middles = torch.stack([(count - 1).clamp(min=0) // 2, count // 2], 1)
     weight = good.double()
     for _ in range(_ROUNDS):
@@ -239,7 +242,7 @@ def _fit_rigid(
         rest = motion - torch.einsum("nia,pa->pni", basis, found)
         misfit = torch.where(good, torch.hypot(*rest.unbind(-1)), torch.inf)
         median = misfit.sort(1).values.gather(1, middles).mean(1)
-        # NaN is infinity over infinity: of bad points, where no point is good.
+        # NaN is infinity / infinity, without good points.
         apart = misfit / (1.48 * median + _SOFT)[:, None]
         weight = torch.where(good, (1 + apart.square()) ** -_POWER, 0.0)
     return found, median
@@ -248,13 +251,13 @@ def _fit_rigid(
 def _found(
     sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, at: Tensor, eyes: int
 ) -> tuple[Tensor, Tensor]:
-    """Where frames' ROIs are in pictures (P, R, 2) px, looked for round `at`, and weights (P, R).
+    """Positions of frames' ROIs in pictures (P, R, 2) px, searched around `at`, and weights (P, R).
 
-    As `WindowMotion._found`.
+    See `WindowMotion._found`.
     """
     moved, whole, misfit = sights.rois.find(before, pictures, into, at)
     astray = torch.hypot(*(moved - whole).unbind(-1)) > _ASTRAY * eyes
-    # Of what is lost the misfit is infinite, and the weight 0.
+    # Lost windows have infinite misfit and weight 0.
     weight = 1 / (1 + (misfit.double() / sights.limits[before]) ** 4)
     moved = torch.where(astray[..., None], whole, moved)
     return moved, torch.where(astray, 0.5 * weight, weight)

@@ -1,1 +1,1 @@
-"""Training of spotting networks: labeled videos in, weights with their decoder out."""
+"""Training of spotting networks, recognizers and AU readers."""

@@ -1,4 +1,4 @@
-"""`aumer train CONFIG` of an AU reader: clips of which coders say which AUs act in, weights out."""
+"""`aumer train CONFIG` for AU readers: training on clips with coded AUs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from aumer.training.clips import ClipReading, Progress
 from aumer.training.listing import Example
 from aumer.types import Annotation
 
-#: AUs that are looked for where nobody says which.
+#: Default AUs.
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
 _CODED = ("coded", "not coded")
-#: Rows of which a note tells.
+#: Most rows named in a note.
 _TOLD = 5
 
 
 @dataclass(frozen=True)
 class AUReaderConfig(ClipRun):
-    """The run of an AU reader; what is not said here is said of `ClipRun`.
+    """Configuration for training an AU reader; see also `ClipRun`.
 
     Attributes:
-        au_reader: of the registry, by name.
+        au_reader: name in the registry.
         aus: the action units to read; those coded in too few clips are left out.
     """
 
@@ -65,7 +65,9 @@ class AUReaderConfig(ClipRun):
     def read(
         self, reading: ClipReading, cache: StrPath, progress: Progress | None = None
     ) -> tuple[AUClips, dict[str, Any]]:
-        """See `ClipRun`. A clip whose row codes nothing is left out; it is not one without AUs."""
+        """See `ClipRun`. A clip without codes is left out; that does not mean that it has no
+        AUs.
+        """
 
         def coded(dataset: str, a: Annotation, classes: Sequence[str]) -> str:
             return _CODED[not au.read(a.aus).units]
@@ -116,7 +118,7 @@ class AUReaderConfig(ClipRun):
 
 
 def _uncoded(rest: Sequence[Example]) -> str:
-    """Which they are, and what stands there."""
+    """A note on rows without codes, with the content of their cells."""
     if not rest:
         return ""
     listed = ", ".join(f"{e.subject}/{e.name} ({e.aus or 'empty'})" for e in rest[:_TOLD])
@@ -124,7 +126,7 @@ def _uncoded(rest: Sequence[Example]) -> str:
 
 
 def _half_read(examples: Sequence[Example]) -> list[str]:
-    """What of coders' cells is no code; the rest of the cell counts."""
+    """A note on parts of cells that are not codes; the other parts are used."""
     found = [(e, au.read(e.aus).unread) for e in examples]
     wrong = [f"{e.subject}/{e.name} ({e.aus}: {unread[0][0]})" for e, unread in found if unread]
     if not wrong:
@@ -138,7 +140,7 @@ def _half_read(examples: Sequence[Example]) -> list[str]:
 def read_config(
     path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
 ) -> AUReaderConfig:
-    """`clip_run.read_config` of an AU reader's run."""
+    """`clip_run.read_config` for an AU reader."""
     return clip_run.read_config(AUReaderConfig, path, overrides)
 
 

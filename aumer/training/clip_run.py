@@ -1,6 +1,6 @@
-"""A training run on clips, whatever learns from them: its settings, and how it goes.
+"""Training runs on clips: configuration and execution.
 
-`aumer.training.recognizers` and `aumer.training.au_readers` are the two that there are.
+`aumer.training.recognizers` and `aumer.training.au_readers` specialize it.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ _log = logging.getLogger("aumer")
 
 Task = Literal["spotting", "recognition", "action-units"]
 TASKS: tuple[Task, ...] = get_args(Task)
-#: The key of a file that says its task where ``task`` does not.
+#: Keys of a file that imply its task if ``task`` is missing.
 _TELLING: Mapping[str, Task] = {"recognizer": "recognition", "au_reader": "action-units"}
 
 
 @dataclass(frozen=True)
 class ClipSource:
-    """Where the clips come from.
+    """The source of the clips.
 
     Attributes:
         source: a data set's name ("casme2", "own", ...), "megc2019" for its flow images, or
-            "memory" for clips that are given as objects (`aumer.train`).
+            "memory" for clips passed as objects (`aumer.train`).
         root: the folder.
-        table: the data set's table, where its root holds several.
-        kinds: of expressions: "micro", "macro", or both; by default "micro", and of one's own
-            table every row.
-        exclude_subjects: left out of everything, to be tested on.
-        mismatch: what becomes of rows whose frames are not in their videos: "leave-out", "clamp" or
+        table: the data set's table, if its root contains several.
+        kinds: of expressions: "micro", "macro", or both; by default "micro", and every row of one's
+            own table.
+        exclude_subjects: left out of everything, for testing.
+        mismatch: policy for rows whose frames are not in their videos: "leave-out", "clamp" or
             "refuse" (`aumer.data.mismatch`).
     """
 
@@ -80,20 +80,21 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class ClipRun(ABC):
-    """One training run on clips. Paths are relative to the folder of the TOML file.
+    """Configuration of a training run on clips. Paths are relative to the folder of the TOML file.
 
     Attributes:
         output: folder for weights, log and checkpoint; made if it is missing.
-        task: what tells it from other runs.
-        device: where it trains.
-        options: of what learns, as in the table of a protocol: its constructor's, ``inputs`` for
-            how clips are made, ``apex`` for how one is found that the table does not give.
-        settings: of faces and motion, as `aumer spot --config` takes them; empty for the defaults.
+        task: distinguishes the kinds of runs.
+        device: torch device for training.
+        options: options of the trained part, as in the table of a protocol: constructor arguments,
+            ``inputs`` for how clips are made, ``apex`` for finding apexes missing in the table.
+        settings: settings of faces and motion, as for `aumer spot --config`; empty for the
+            defaults.
         overrides: changes of `settings`: ``{"motion": {"flow": "dis"}}``.
-        card: what the weights' card should say beside what aumer knows: licence, purpose, ...
+        card: further entries of the weights' card: license, purpose, ...
     """
 
-    #: What learns, as messages call it.
+    #: Word for the trained part in messages.
     called: ClassVar[str]
 
     data: ClipSource
@@ -111,26 +112,25 @@ class ClipRun(ABC):
 
     @abstractmethod
     def kind(self) -> type[Trained]:
-        """What learns.
+        """The class of the trained part.
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: unknown name.
         """
 
     @abstractmethod
     def read(
         self, reading: ClipReading, cache: StrPath, progress: Progress | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """The clips that a run learns from, without the excluded subjects.
+        """Read the training clips, without the excluded subjects.
 
         Returns:
-            The clips; and what to know of them: ``notes``, how ``inputs`` were made, and more for
-            the card.
+            The clips, and facts about them: ``notes``, settings of ``inputs``, and further entries
+            for the card.
 
         Raises:
-            UsageError: there are none, or nothing to learn in them.
-            ConfigError: an excluded subject is not among them, or the file asks for what they do
-                not have.
+            UsageError: there are no clips, or they cannot be used for training.
+            ConfigError: an excluded subject does not occur, or the file requests missing classes.
         """
 
     @abstractmethod
@@ -138,19 +138,19 @@ class ClipRun(ABC):
         """Clips in memory, without the excluded subjects.
 
         Raises:
-            UsageError, ConfigError: as `read`; or they are not what is learned from.
+            UsageError, ConfigError: as `read`; or clips of a wrong type.
         """
 
     @abstractmethod
     def counts(self, made: Any, clips: Any) -> dict[str, Any]:
-        """What the card says of how many clips there are of what."""
+        """Numbers of clips for the card."""
 
     def untrained(self) -> tuple[Trained, ClipReading]:
-        """What learns, and how its inputs are made.
+        """The untrained part, and the reading of its inputs.
 
         Raises:
-            UsageError: there is none of that name, it has no such option, it cannot be kept in a
-                file, or it reads no flow maps and the data set has nothing else.
+            UsageError: unknown name or option, a part that cannot be saved, or one that does not
+                read flow maps although the data set has nothing else.
             ConfigError: an unknown key, or a value that is not allowed.
         """
         kind, images = self.kind(), self.data.source == MEGC2019
@@ -175,7 +175,7 @@ class ClipRun(ABC):
         made = kind(**options)
         settings = load_settings(self.settings or None, self.overrides)
         reading = reading_of(kind, self.options, settings, "options", made.rois)
-        if not images:  # of whose flow nobody knows
+        if not images:  # with unknown flow settings
             reading.record_on(made)
         return made, reading
 
@@ -184,12 +184,11 @@ class ClipRun(ABC):
         classes: Sequence[str] = (),
         of: Callable[[str, Annotation, Sequence[str]], str | None] | None = None,
     ) -> Listing:
-        """The expressions that are not of an excluded subject; see
-        `aumer.training.listing.listed`.
+        """The expressions except those of excluded subjects; see `aumer.training.listing.listed`.
 
         Raises:
             UsageError: as `listed`, or none is left.
-            ConfigError: an excluded subject is not among them.
+            ConfigError: an excluded subject does not occur.
         """
         data = self.data
         tables = {} if data.table is None else {data.source: data.table}
@@ -208,10 +207,10 @@ class ClipRun(ABC):
         return found
 
     def check_subjects(self, listing: Listing) -> None:
-        """Complain of too few people before their clips are made.
+        """Raise an error for too few subjects before clips are made.
 
         Raises:
-            UsageError: what learns needs more.
+            UsageError: the trained part needs more.
         """
         made, _ = self.untrained()
         names = list(dict.fromkeys(e.subject for e in listing.examples))
@@ -233,10 +232,10 @@ class ClipRun(ABC):
         )
 
     def card_entries(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
-        """The card of what has learned from these clips.
+        """The entries of the card after training on these clips.
 
         Args:
-            about: what else is to be known of these: how they were made, notes.
+            about: further facts about the clips: how they were made, notes.
         """
         data = {"source": self.data.source, **about, **self.counts(made, clips)}
         excluded = {"excluded_subjects": list(self.data.exclude_subjects)}
@@ -249,12 +248,12 @@ C = TypeVar("C", bound=ClipRun)
 def card(
     made: Trained, data: Mapping[str, Any], options: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    """What weights say of themselves, besides what their columns are.
+    """The common entries of the card.
 
     Args:
-        made: what has learned.
-        data: what is to be known of what it has learned from.
-        options: that it was trained with.
+        made: the trained part.
+        data: facts about the training data.
+        options: options of training.
     """
     return {
         "made": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -269,7 +268,7 @@ def card(
 
 
 def task_of(values: Mapping[str, Any]) -> Task:
-    """What the keys of a training file train: what its ``task`` says, or what it names.
+    """The task of a training file: its ``task``, or implied by other keys.
 
     Raises:
         ConfigError: its task is none.
@@ -287,10 +286,10 @@ def task_of(values: Mapping[str, Any]) -> Task:
 
 
 def task_of_file(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> Task:
-    """`task_of` of a file, with keys that replace its own.
+    """`task_of` for a file with overrides.
 
     Raises:
-        ConfigError: the file is missing or not TOML, or its task is none.
+        ConfigError: the file is missing or not TOML, or its task is unknown.
     """
     with named(path):
         return task_of({**strict.read_toml(expanded(path)), **(overrides or {})})
@@ -299,15 +298,15 @@ def task_of_file(path: str | PathLike[str], overrides: Mapping[str, Any] | None 
 def read_config(
     kind: type[C], path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
 ) -> C:
-    """A run's TOML file, its paths made absolute.
+    """Read a run's TOML file and make its paths absolute.
 
     Args:
-        overrides: keys that replace the file's, with dots to reach into tables:
-            ``{"output": "there", "options.learning.epochs": 3}``. Their paths stay as they are.
+        overrides: keys that replace the file's, with dots for nested tables: ``{"output": "there",
+            "options.learning.epochs": 3}``. Their paths stay unchanged.
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
-        UsageError: there is nothing that learns of that name, or it has no such option.
+        UsageError: unknown name or option.
     """
     path, changes = expanded(path), overrides or {}
     file = strict.Layer(str(path), strict.read_toml(path))
@@ -322,7 +321,7 @@ def read_config(
         settings=beside.found("settings", config.settings),
     )
     with named(path):
-        config.untrained()  # what is wrong with it is told now, not after the clips were made
+        config.untrained()  # raises errors before clips are made
     return config
 
 
@@ -335,21 +334,21 @@ def run(
     callbacks: Sequence[Callback] = (),
     progress: Progress | None = None,
 ) -> Path:
-    """Train as `config` says and write the weights; a run that was interrupted goes on.
+    """Train by `config` and write the weights; an interrupted run continues.
 
     Args:
-        clips: what to learn from, instead of what `config.data` names.
+        clips: training clips instead of those of `config.data`.
         overwrite: replace the weights of an earlier run.
-        cache: folder for what is made of frames.
+        cache: cache folder for inputs made from frames.
         callbacks: called after every epoch with its record.
-        progress: called with the clips that are made and all there are.
+        progress: called with the number of finished clips and of all.
 
     Returns:
         The file of weights.
 
     Raises:
-        UsageError: weights are there already and `overwrite` is False, no clips, or as `fit` of
-            what learns.
+        UsageError: weights exist and `overwrite` is False, no clips, or as `fit` of the trained
+            part.
     """
     made, reading = config.untrained()
     folder = Path(config.output)
@@ -363,7 +362,7 @@ def run(
     with torchrun(asked if can else "cpu") as device:
         machine = Machine(device)
         made.to(str(device))
-        with machine.in_turn():  # the others find the clips in the cache
+        with machine.in_turn():  # the other processes use the cache
             if clips is not None:
                 learned = config.in_memory(clips)
             elif cache is None:
@@ -385,7 +384,7 @@ def run(
     made.save(
         weights, {**config.card, **config.card_entries(made, learned, facts)}, overwrite=overwrite
     )
-    if made.log:  # else it is of another run, which was interrupted
+    if made.log:  # otherwise the log belongs to another, interrupted run
         checkpoint.unlink(missing_ok=True)
     return weights
 
@@ -396,10 +395,10 @@ def run(
 def inputs_of(
     listing: Listing, reading: ClipReading, cache: StrPath, progress: Progress | None
 ) -> tuple[StoredClips, tuple[Seen, ...], list[str]]:
-    """The inputs of all that can be seen, the same as examples, and what to note of the others.
+    """Inputs of all visible examples, these examples, and notes on the others.
 
     Raises:
-        UsageError: no clip can be seen.
+        UsageError: no clip shows a face.
     """
     stored, seen, unseen = extract(listing, reading, cache=cache, progress=progress)
     if not unseen:
@@ -410,10 +409,10 @@ def inputs_of(
 
 
 def excluded(data: ClipSource, subjects: Sequence[str]) -> set[str]:
-    """The subjects that are left out of everything.
+    """The excluded subjects, checked.
 
     Raises:
-        ConfigError: one is not among `subjects`.
+        ConfigError: one is not in `subjects`.
     """
     if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Nothing: for one release it says where its names have gone."""
+"""Deprecated and empty: for one release its error names the new modules."""
 
 from aumer._moved import moved
 

@@ -1,6 +1,6 @@
-"""Weights from annotated videos, of a network, a recognizer or an AU reader: `aumer.train`.
+"""`aumer.train`: trains a network, a recognizer or an AU reader on annotated videos.
 
-Videos and clips come from files, or as the objects that these are read into: one run takes either.
+Videos and clips come from files or as objects in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.names import expanded, is_folder
 
-if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
+if TYPE_CHECKING:  # these load torch, which must happen only when `aumer.train` is called
     from aumer.recognition.action_units import AUClips
     from aumer.recognition.labeled import LabeledClips
     from aumer.simulate.features import SimulatedVideo
@@ -28,16 +28,14 @@ if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is c
     from aumer.types import VideoRecord
 
 Config: TypeAlias = "RunConfig | ClipRun"
-#: What is learned from, in memory: videos for a spotting network, clips for a recognizer or an AU
-#: reader.
+#: Training data in memory: videos for a spotting network, clips for a recognizer or AU reader.
 InMemory: TypeAlias = (
     "Sequence[LabeledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] | LabeledClips[Any]"
     " | AUClips"
 )
 #: Called after every epoch with its record.
 Callback = Callable[[dict[str, Any]], object]
-#: Called with what is made of the videos ("features" or "clips"), how many are done, and of how
-#: many.
+#: Called with the present step ("features" or "clips"), the number done, and the total.
 TrainProgress = Callable[[str, int, int], object]
 
 
@@ -63,45 +61,45 @@ def train(
 ) -> Path:
     """Train a spotting network, a recognizer, or an AU reader, on annotated videos.
 
-    A training that was interrupted goes on where it was when it is called again.
+    An interrupted training continues when the function is called again.
 
     Args:
-        data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
-            configuration. What is given beside a file replaces what it says. Or what is learned
-            from, in memory: a sequence of `aumer.training.videos.LabeledVideo` (features with
-            annotations), of what `aumer.simulate_features` makes, or of `aumer.types.VideoRecord`
-            (videos with annotations); for a recognizer
-            `aumer.recognition.interface.Clips` or `MotionClips`, or
-            `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
-            ``options.inputs`` and ``options.position`` in `changes` say, or else as usual; for an
-            AU reader `aumer.recognition.action_units.AUClips`.
-        labels: the table of the videos' expressions; by default the data set's own, in the folder.
+        data: the folder of the videos; or the TOML file of a run, as for `aumer train`, or its
+            configuration object. Further arguments override a file. Or training data in memory: a
+            sequence of `aumer.training.videos.LabeledVideo` (features with annotations), of the
+            result of `aumer.simulate_features`, or of `aumer.types.VideoRecord` (videos with
+            annotations); for a recognizer `aumer.recognition.interface.Clips` or `MotionClips`, or
+            `aumer.recognition.sequences.clips.SequenceClips`, depending on its input; how they were
+            made is stated by ``options.inputs`` and ``options.position`` in `changes`, if not as by
+            default; for an AU reader `aumer.recognition.action_units.AUClips`.
+        labels: the table of the videos' expressions; by default that in the folder.
         out: folder for weights, log and loss curve; made if it is missing.
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
-            name, or "features" for a folder that `aumer simulate features` wrote.
-        recognizer: train this one, by name, instead of a spotting network.
-        classes: of a recognizer: "negative", "positive", "surprise", or words of the coders, or the
-            name of a set ("megc", "casme2", "samm", "seven"); by default all that the table has.
-        au_reader: train this one, by name ("graph" is what ships), to read action units, of which
-            the table has a column ``au``.
-        aus: of an AU reader: which to read, by number; by default 17 that are often coded. Those
+            name, or "features" for a folder of `aumer simulate features`.
+        recognizer: name of a recognizer to train instead of a spotting network.
+        classes: for a recognizer: "negative", "positive", "surprise", or words of the coders, or
+            the name of a set ("megc", "casme2", "samm", "seven"); by default all classes in the
+            table.
+        au_reader: name of an AU reader to train ("graph" is the shipped one); the table needs a
+            column ``au``.
+        aus: for an AU reader: numbers of the AUs to read; by default 17 frequently coded ones. AUs
             coded in too few clips are left out.
-        graph: AU prior of a spotting network: one, its name or file, or "from-data" to count it in
-            the annotations; by default the one that the preset names.
-        exclude_subjects: kept out of everything, to be tested on.
-        changes: further keys of the TOML file, with dots: ``{"preset": "published",
-            "train.epochs": 10}``, of a recognizer ``{"options.learning.epochs": 10}``.
+        graph: AU prior of a spotting network: a graph, its name or file, or "from-data" to count it
+            in the annotations; by default that of the preset.
+        exclude_subjects: left out of everything, for testing.
+        changes: further keys of the TOML file, with dots: ``{"preset": "published", "train.epochs":
+            10}``, for a recognizer ``{"options.learning.epochs": 10}``.
         overwrite: replace the weights of an earlier run.
-        cache: folder for what is made of the videos, for the next run; True for aumer's own, None
-            or False for none.
+        cache: cache folder for features and clips; True for aumer's own folder, None or False for
+            no cache.
         callbacks: called after every epoch with its record.
 
     Returns:
-        the file of weights, for ``aumer.spot(video, model=path)`` or ``aumer.classify``; of an AU
-        reader for ``aus=path`` of either.
+        the file of weights, for ``aumer.spot(video, model=path)`` or ``aumer.classify``; for an AU
+        reader, for ``aus=path`` of either.
 
     Raises:
-        UsageError: an argument cannot be used, there are no videos, or weights are there already.
+        UsageError: an argument cannot be used, there are no videos, or weights exist already.
         ConfigError: a key or a value is not allowed.
         VideoError, NoFaceError: a video cannot be read, or shows no face.
 
@@ -162,14 +160,14 @@ def train(
 
 
 def _classes(classes: str | Sequence[str]) -> str | list[str] | None:
-    """As a file's ``classes`` says them: a set by its name, or a list; `None` for nothing."""
+    """The value for a file's ``classes``: the name of a set, or a list; `None` if not given."""
     if isinstance(classes, str) and classes in LABEL_SETS:
         return classes
     return _several("classes", classes) or None
 
 
 def _several(name: str, texts: Sequence[str]) -> list[str]:
-    """A list of texts; one text would be taken for its letters."""
+    """A list of strings; refuses a single string, which would be split into letters."""
     if isinstance(texts, str):
         raise UsageError(f"`{name}` is a sequence of texts; found {texts!r}: give [{texts!r}]")
     return list(texts)
@@ -178,16 +176,15 @@ def _several(name: str, texts: Sequence[str]) -> list[str]:
 def configured(
     data: StrPath | Config | InMemory, changes: Mapping[str, Any] | None = None
 ) -> Config:
-    """The configuration of a run: of a folder, of a TOML file, of what is in memory, or one that is
-    changed.
+    """The configuration of a run: from a folder, a TOML file, data in memory, or another
+    configuration.
 
     Args:
-        changes: keys that replace those of the file, with dots to reach into tables.
+        changes: keys that replace those of the file, with dots for nested tables.
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
-        UsageError: no place for the weights is given, or there is no such recognizer, AU reader or
-            option.
+        UsageError: no output folder is given, or the recognizer, AU reader or option is unknown.
     """
     from aumer.training import clip_run
     from aumer.training import run as networks
@@ -214,7 +211,7 @@ def configured(
     layers = strict.Layer(what, values), strict.Layer("the arguments", changes)
     if task != "spotting":
         config = strict.layered(_kind(task), *layers)
-        config.untrained()  # what is wrong is told before the clips are made
+        config.untrained()  # raises errors before clips are made
         return config
     made = strict.layered(networks.RunConfig, *layers)
     networks.check(made)
@@ -222,7 +219,7 @@ def configured(
 
 
 def epochs(config: Config) -> int:
-    """How many there will be at most; 0 where nobody knows."""
+    """Most epochs; 0 if unknown."""
     from aumer.training.clip_run import ClipRun
 
     if isinstance(config, ClipRun):
@@ -230,7 +227,7 @@ def epochs(config: Config) -> int:
     return config.train_settings().epochs
 
 
-#: What the runs of a task train, for messages.
+#: Word for the trained part of each task, for messages.
 _TRAINS: Mapping[str, str] = {"recognition": "a recognizer", "action-units": "an AU reader"}
 
 
@@ -274,7 +271,7 @@ def _task(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> Task
 
 
 def _in_memory(data: object) -> Any:
-    """What is learned from; `None` where it lies in files.
+    """The training data in memory; `None` if `data` is a path.
 
     Raises:
         UsageError: it is neither.

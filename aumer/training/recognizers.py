@@ -1,4 +1,4 @@
-"""`aumer train CONFIG` of a recognizer: a data set of clips in, weights for `classify` out."""
+"""`aumer train CONFIG` for recognizers: training on clips of a data set."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from aumer.training.listing import without_rare as only_frequent
 
 @dataclass(frozen=True)
 class RecognizerConfig(ClipRun):
-    """The run of a recognizer; what is not said here is said of `ClipRun`.
+    """Configuration for training a recognizer; see also `ClipRun`.
 
     Attributes:
-        recognizer: of the registry, by name.
+        recognizer: name in the registry.
         classes: MEGC 2019's three, or words of the data set's coders; or the name of a set of
-            `aumer.data.labels.LABEL_SETS`. By default all words of the table, and of "megc2019" and
-            of clips in memory their own.
-        min_clips: classes with fewer clips to learn from are left out; 0 for none.
+            `aumer.data.labels.LABEL_SETS`. By default all words of the table; for "megc2019" and
+            clips in memory their own classes.
+        min_clips: classes with fewer training clips are left out; 0 keeps all.
     """
 
     called: ClassVar[str] = "recognizer"
@@ -47,11 +47,11 @@ class RecognizerConfig(ClipRun):
     def __post_init__(self) -> None:
         super().__post_init__()
         strict.within("min_clips", self.min_clips, 0, 1_000_000)
-        label_set(self.classes)  # which complains
+        label_set(self.classes)  # raises errors
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, each by its name; none for those of the data."""
+        """The names of the classes; empty for those of the data."""
         return label_set(self.classes)
 
     def kind(self) -> type[Recognizer]:
@@ -61,7 +61,7 @@ class RecognizerConfig(ClipRun):
     def read(
         self, reading: ClipReading, cache: StrPath, progress: Progress | None = None
     ) -> tuple[LabeledClips[Any], dict[str, Any]]:
-        """See `ClipRun`. Labels that are ``left_out`` are told with how often each is there."""
+        """See `ClipRun`. ``left_out`` labels are reported with their counts."""
         data = self.data
         if data.source == MEGC2019:
             self._check_classes(MEGC_CLASSES, MEGC2019)
@@ -122,7 +122,7 @@ class RecognizerConfig(ClipRun):
 
 
 def counted(clips: LabeledClips[Any]) -> dict[str, Any]:
-    """How many subjects there are, and clips of each class."""
+    """Numbers of subjects, and of clips of each class."""
     counts = Counter(clips.classes[k] for k in clips.labels)
     return {
         "subjects": len(set(clips.subjects)),
@@ -138,13 +138,13 @@ def read_config(
 
 
 def _near(words: Iterable[str], classes: Sequence[str]) -> str:
-    """What a label that is left out may have been meant as."""
+    """Suggestions for labels that are left out."""
     hints = (did_you_mean(word.partition(" ")[2].casefold(), classes) for word in words)
     return next(filter(None, (f".{hint}" for hint in hints if hint)), "")
 
 
 def _left(data: ClipSource, clips: LabeledClips[Any]) -> LabeledClips[Any]:
-    """Those of the subjects that are not excluded."""
+    """The clips of subjects that are not excluded."""
     out = excluded(data, clips.subjects)
     return clips.take(np.array([s not in out for s in clips.subjects], np.bool_))
 
@@ -157,14 +157,14 @@ def card(
     options: Mapping[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    """What the weights of a recognizer say of themselves.
+    """The card of a recognizer's weights.
 
     Args:
-        made: the recognizer, which has learned.
-        clips: what it has learned from.
-        data: what else is to be known of these: their source, how they were made, notes.
-        out: subjects that were kept out of all of it.
-        options: that it was trained with.
+        made: the trained recognizer.
+        clips: its training clips.
+        data: further facts about these: source, how they were made, notes.
+        out: excluded subjects.
+        options: options of training.
     """
     known = {**data, **counted(clips), "excluded_subjects": list(out)}
     return {"classes": list(clips.classes), **clip_run.card(made, known, options, seed)}

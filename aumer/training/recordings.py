@@ -1,8 +1,9 @@
-"""What other recordings of the same face would have given: by a slower camera, or cut short.
+"""Augmentation by other recordings: a slower camera, or shorter clips.
 
-Simulated subjects are filmed for minutes at 30 frames a second. Users' clips may last two seconds,
-begin or end within an expression, and come from cameras of 15 frames a second: a network that has
-never met such a thing takes a smile that the end of a clip cuts off for a change of posture.
+Simulated subjects are filmed for minutes at 30 frames per second. Users' clips may last two
+seconds, begin or end within an expression, and come from cameras with 15 frames per second: without
+such training data a network takes a smile that is cut off at the end of a clip for a change of
+posture.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ Span = tuple[int, int]
 
 
 def by_camera(video: LabeledVideo, fps: float, phase: float = 0.0) -> LabeledVideo:
-    """As a camera of `fps` frames a second would have given it, in the same rows.
+    """The video as recorded by a camera with `fps` frames per second, in the same rows.
 
-    Motion adds up to what it was from one of its frames to the next, and is even in between, as
-    `aumer.motion.resample` has it; lids and head are read off between its frames. A frame without a
-    face takes the rows beside it along.
+    The sum of motion between two of its frames is preserved and spread evenly, as in
+    `aumer.motion.resample`; lids and head are interpolated. A frame without a face invalidates the
+    adjacent rows.
 
     Args:
-        phase: when the first frame is taken, in [0, 1) of the time between two.
+        phase: time of the first frame, in [0, 1) frame intervals.
 
     Raises:
-        UsageError: not a positive number of frames a second, or so few that there are no two.
+        UsageError: `fps` is not positive, or so low that there are fewer than two frames.
     """
     f = video.features
     count = len(f)
@@ -75,7 +76,7 @@ def by_camera(video: LabeledVideo, fps: float, phase: float = 0.0) -> LabeledVid
 def _between(
     values: FloatArray, taken: npt.NDArray[np.floating[Any]], valid: BoolArray
 ) -> FloatArray:
-    """Columns (T, C) read off at the rows `taken`, and between these; NaN where invalid."""
+    """Columns (T, C) sampled at the rows `taken` and interpolated; NaN where invalid."""
     rows = np.arange(len(values))
     out = np.full_like(values, np.nan)
     for k, column in enumerate(values.T):
@@ -93,10 +94,10 @@ def spans(
     seconds: tuple[float, float],
     gap_s: tuple[float, float],
 ) -> tuple[Span, ...]:
-    """Pieces of a video, with gaps between them, of lengths drawn evenly on a logarithmic scale.
+    """Random pieces of a video with gaps in between, with log-uniform lengths.
 
-    Of an expression that a piece begins or ends in at least half is in it, its apex, and its onset
-    or its offset: what is less nobody could name. Ends that would show less are moved out of it.
+    If a piece begins or ends within an expression, at least half of it, its apex, and its onset or
+    offset are inside; otherwise the end is moved out of the expression.
     """
     rate, count = video.features.rate, len(video.features)
 
@@ -123,20 +124,20 @@ def spans(
 
 
 def _shown(a: Annotation) -> int:
-    """The first row by which half of an expression and its apex are over."""
+    """The first row at which half of an expression and its apex are over."""
     assert a.offset is not None
     return max(a.onset + (a.offset - a.onset + 1) // 2, a.apex or 0)
 
 
 def _hidden(a: Annotation) -> int:
-    """The last row from which on half of an expression and its apex are to come."""
+    """The last row before which half of an expression and its apex are still to come."""
     assert a.offset is not None
     half = a.onset + (a.offset - a.onset + 1) // 2
     return half if a.apex is None else min(half, a.apex)
 
 
 def interrupted(video: LabeledVideo, kept: Sequence[Span]) -> LabeledVideo:
-    """One video in whose gaps no face is seen; what they cut off of expressions is gone."""
+    """One video without a face in the gaps; expressions are cut off there."""
     f = video.features
     inside = np.zeros(len(f), np.bool_)
     for begin, end in kept:
@@ -155,7 +156,7 @@ def interrupted(video: LabeledVideo, kept: Sequence[Span]) -> LabeledVideo:
 
 
 def separated(video: LabeledVideo, kept: Sequence[Span]) -> tuple[LabeledVideo, ...]:
-    """Each piece as a video of its own, which begins at row, frame and second 0."""
+    """Each piece as a separate video that begins at row, frame and second 0."""
     return tuple(
         replace(
             video,
@@ -190,7 +191,7 @@ def _part(f: Features, begin: int, end: int) -> Features:
 
 
 def _within(annotations: Sequence[Annotation], span: Span) -> list[Annotation]:
-    """What is seen of expressions in a piece whose ends were drawn by `spans`."""
+    """The visible parts of expressions in a piece of `spans`."""
     begin, end = span
     found = []
     for a in annotations:

@@ -1,4 +1,6 @@
-"""`aumer train CONFIG`: a TOML file in, a folder with weights, log and loss curve out."""
+"""`aumer train CONFIG`: trains a spotting network by a TOML file; writes weights, log and loss
+curve.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,12 @@ from aumer.types import VideoRecord
 
 logger = logging.getLogger("aumer")
 
-#: Files of a run's folder, beside those of `aumer.learning.log`.
+#: Files in a run's folder besides those of `aumer.learning.log`.
 WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 
-#: The source that is a folder of `aumer simulate features`, not a data set.
+#: The source for a folder of `aumer simulate features`.
 FEATURES = "features"
-#: The source that is no folder at all: videos or clips are given as objects (`aumer.train`).
+#: The source for videos or clips passed as objects (`aumer.train`).
 MEMORY = "memory"
 #: The prior that is counted from the annotations of the training videos.
 FROM_DATA = "from-data"
@@ -53,16 +55,16 @@ FROM_DATA = "from-data"
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where the videos come from.
+    """The source of the videos.
 
     Attributes:
-        source: "features" for a folder that `aumer simulate features` wrote, "memory" for none,
-            or a data set's name: "own" for videos of your own beside one CSV, "auwgcn-features",
+        source: "features" for a folder of `aumer simulate features`, "memory" for objects, or a
+            data set's name: "own" for videos of your own beside one CSV, "auwgcn-features",
             "casme-sq", ...
         root: the folder.
-        table: the data set's table, where its root holds several.
+        table: the data set's table, if its root contains several.
         exclude_subjects: left out of everything: training, prior, statistics.
-        mismatch: what becomes of rows whose frames are not in their videos: "leave-out", "clamp" or
+        mismatch: policy for rows whose frames are not in their videos: "leave-out", "clamp" or
             "refuse" (`aumer.data.mismatch`).
     """
 
@@ -75,24 +77,24 @@ class DataSource:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run. Paths are relative to the folder of the TOML file.
+    """Configuration of a training run. Paths are relative to the folder of the TOML file.
 
     Attributes:
-        task: what tells it from the run of a recognizer.
+        task: distinguishes it from other kinds of runs.
         output: folder for weights, checkpoint, log and loss curve; made if it is missing.
         preset: of training (`aumer.training.settings`), `train` its keys to change, with
             ``[train.net_overrides]`` for the network's.
         graph: a prior by name or file, "from-data" to count one in the training annotations; empty
             for the one that the network's preset names.
-        settings: of feature extraction, as `aumer spot --config` takes them; or empty for the
-            defaults, and for motion as published where the network is the published one. For a data
-            set that comes as features, what they were measured with; or empty if nobody knows.
+        settings: of feature extraction, as `aumer spot --config` takes them; empty for the
+            defaults, which for the published network are the published motion. For a data set of
+            features, the settings of their measurement; empty if unknown.
         overrides: changes of `settings`: ``{"motion": {"rate": 60}}``.
-        card: what the weights' card should say beside what aumer knows: licence, purpose, ...
+        card: further entries of the weights' card: license, purpose, ...
         augment_neutral: recordings of neutral faces. Expressions are played into them
-            (`aumer.simulate.neutral`) as `augment` says, and they become subjects of their own, to
-            train on. No threshold is chosen and no prior counted on them where there are two other
-            subjects. A recording of somebody whom the network is tested on must not be among them.
+            (`aumer.simulate.neutral`) as `augment` says, and they become further training subjects.
+            Thresholds and priors are not determined on them if there are two other subjects. They
+            must not show anybody on whom the network is tested.
     """
 
     data: DataSource
@@ -114,17 +116,17 @@ class RunConfig:
         self.train_settings()
 
     def train_settings(self) -> TrainSettings:
-        """The preset with its changes."""
+        """The training settings: the preset with changes."""
         return TrainSettings.preset(self.preset, self.train)
 
 
 @dataclass(frozen=True)
 class PathBase:
-    """What a training file's paths are relative to.
+    """Base of a training file's relative paths.
 
     Attributes:
-        folder: the file's.
-        given: keys that were given beside the file, whose paths stay as they are.
+        folder: folder of the file.
+        given: keys given besides the file, whose paths stay unchanged.
     """
 
     folder: Path
@@ -132,25 +134,25 @@ class PathBase:
 
     @classmethod
     def of(cls, path: Path, changes: Mapping[str, Any]) -> PathBase:
-        """Of a file, and what was given beside it."""
+        """The base for a file and given changes."""
         return cls(path.resolve().parent, strict.paths(strict.nested(changes)))
 
     def absolute(self, key: str, name: str) -> str:
-        """The path that is the value of a key."""
+        """The absolute path for the value of a key."""
         return name if key in self.given else str(self.folder / expanded(name))
 
     def found(self, key: str, name: str) -> str:
-        """The file, if there is one of that name; else it is the name of something that ships."""
+        """The absolute path if such a file exists; else the value, a shipped name."""
         there = self.folder / name
         return str(there) if name and key not in self.given and is_file(there) else name
 
 
 def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """A run's TOML file, its paths made absolute.
+    """Read a run's TOML file and make its paths absolute.
 
     Args:
-        overrides: keys that replace the file's, with dots to reach into tables:
-            ``{"output": "there", "train.epochs": 3}``. Their paths stay as they are.
+        overrides: keys that replace the file's, with dots for nested tables: ``{"output": "there",
+            "train.epochs": 3}``. Their paths stay unchanged.
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
@@ -180,11 +182,11 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
 
 
 def check(config: RunConfig) -> None:
-    """Tell what is wrong with the settings before the videos are looked for.
+    """Check the settings before videos are searched.
 
     Raises:
         ConfigError: a key or a value that is not allowed.
-        UsageError: a part of the network that there is not.
+        UsageError: an unknown part of the network.
     """
     _settings(config)
     config.train_settings().require_parts()
@@ -200,13 +202,13 @@ def run(
     callbacks: Sequence[Callback] = (),
     progress: Callable[[int, int, str], object] | None = None,
 ) -> Path:
-    """Train as `config` says and write the weights; a run that was interrupted goes on.
+    """Train by `config` and write the weights; an interrupted run continues.
 
-    Under ``torchrun`` all processes train and the first one measures, tells and writes.
+    Under ``torchrun`` all processes train, and the first one measures, reports and writes.
 
     Args:
-        videos: what to learn from, instead of what `config.data` names.
-        graph: a prior, instead of the one that `config` names.
+        videos: training videos instead of those of `config.data`.
+        graph: a prior instead of that of `config`.
         overwrite: replace the weights of an earlier run.
         cache: folder for the features of a data set's videos.
         progress: as for `aumer.training.videos.extract`.
@@ -215,7 +217,7 @@ def run(
         The file of weights.
 
     Raises:
-        UsageError: weights are there already and `overwrite` is False, no videos, or as `train`.
+        UsageError: weights exist and `overwrite` is False, no videos, or as `train`.
         VideoError, NoFaceError: a video or a neutral recording cannot be read, or shows no face.
     """
     folder = Path(config.output)
@@ -223,8 +225,8 @@ def run(
     settings = config.train_settings()
     with torchrun(config.device) as device:
         machine = Machine(device)
-        with machine.in_turn():  # the others find the features in the cache
-            films = _neutral_films(config, progress)  # what is wrong is told before the work
+        with machine.in_turn():  # the other processes use the cache
+            films = _neutral_films(config, progress)  # raises errors before the work
             learned = read_videos(config, videos, cache=cache, progress=progress)
             if films is not None:
                 learned += films.extract(cache=cache, progress=progress)
@@ -252,15 +254,15 @@ def run(
         },
         overwrite=overwrite,
     )
-    checkpoint.unlink(missing_ok=True)  # it served its purpose, and is three times as big
+    checkpoint.unlink(missing_ok=True)  # no longer needed, and three times as large
     return weights
 
 
 def prepared(folder: Path, *, overwrite: bool) -> tuple[Path, Path]:
-    """Make a run's folder, if it is missing; returns the files of weights and checkpoint.
+    """Make a run's folder if missing; returns the paths of weights and checkpoint.
 
     Raises:
-        UsageError: it cannot be made, or weights are there already and `overwrite` is False.
+        UsageError: it cannot be made, or weights exist and `overwrite` is False.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -277,13 +279,13 @@ def read_videos(
     cache: str | PathLike[str] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> tuple[LabeledVideo, ...]:
-    """The data set's videos that a run learns from, without the excluded subjects.
+    """The training videos of a run, without the excluded subjects.
 
     Args:
-        videos: those, instead of what `config.data` names.
+        videos: these instead of those of `config.data`.
 
     Raises:
-        UsageError: there are none, or an excluded subject is not among them.
+        UsageError: there are no videos, or an excluded subject does not occur.
     """
     data = config.data
     features = None
@@ -334,7 +336,7 @@ def _neutral_films(
 
 
 def _extraction(config: RunConfig) -> Settings:
-    """What motion is measured with: a published network is one on published features."""
+    """The settings for measuring motion: a published network uses published features."""
     if config.settings or config.train_settings().net != "published":
         return _settings(config)
     return _settings(config, {"motion.preset": "published"})
@@ -350,7 +352,7 @@ def card(
     videos: Sequence[LabeledVideo],
     trained: TrainedNetwork,
 ) -> dict[str, Any]:
-    """What the weights say of themselves."""
+    """The card of the weights."""
     annotations = [a for v in videos for a in v.annotations]
     return {
         **config.card,

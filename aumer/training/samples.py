@@ -1,4 +1,4 @@
-"""Labeled videos as batches: whole videos in windows, or the published segments."""
+"""Batches from labeled videos: windows of whole videos, or the published segments."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabeledVideo
 from aumer.types import FloatArray, Interval
 
-#: Batches among whose windows those of like length are put together.
+#: Windows of similar length are grouped within this many batches.
 _POOL = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one step learns from.
+    """The data of one training step.
 
     Shapes:
         x (B, T, R, 2) as `Architecture.inputs` makes it; valid (B, T) bool; targets (B, T, 10);
-        weight (B, T), 0 where a row is context or nothing is known.
+        weight (B, T), 0 for context rows and unknown truth.
     """
 
     x: Tensor
@@ -57,10 +57,10 @@ class Batch:
 
 
 class Samples(Protocol):
-    """Batches of an epoch; the same generator gives the same batches."""
+    """Source of the batches of an epoch; the same generator state gives the same batches."""
 
     def __len__(self) -> int:
-        """Batches in an epoch, at most."""
+        """Most batches in an epoch."""
         ...
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]: ...
@@ -69,10 +69,10 @@ class Samples(Protocol):
 def make_samples(
     videos: Sequence[LabeledVideo], config: Architecture, halo: int, settings: TrainSettings
 ) -> Samples:
-    """The samples that `settings` asks for; `halo` rows of context are what the network sees.
+    """The samples by `settings`; `halo` is the number of context rows that the network needs.
 
     Raises:
-        UsageError: rates or ROIs that differ, or no sample at all.
+        UsageError: different rates or ROIs, or no samples.
     """
     for video in videos:
         if video.features.rois != videos[0].features.rois:
@@ -94,7 +94,7 @@ def make_samples(
 
 
 def measured_with(videos: Sequence[LabeledVideo]) -> dict[str, Any] | None:
-    """`motion_record` of all videos' features; None where it is not known of each.
+    """Common `motion_record` of all videos' features; None if unknown for any.
 
     Raises:
         UsageError: they differ.
@@ -128,7 +128,7 @@ def input_statistics(
     every = np.concatenate(rows) if rows else np.zeros((0, 2))
     if not len(every):
         raise UsageError("no video has a row with a usable face: there is nothing to train on")
-    # In 64 bit: of a million rows of which most are almost 0, 32 bit lose the last digits.
+    # In 64 bit, since the mean of a million rows, mostly near 0, is inaccurate in 32 bit.
     mean, std = every.mean(axis=0, dtype=np.float64), every.std(axis=0, dtype=np.float64)
     return mean.astype(np.float32), np.maximum(std, 1e-8).astype(np.float32)
 
@@ -141,11 +141,11 @@ def events_of(video: LabeledVideo, settings: TrainSettings) -> tuple[TargetEvent
 
 
 class SampleWindows:
-    """Every row of every video once an epoch, in windows of at most the given length.
+    """Every row of every video once per epoch, in windows of at most the given length.
 
-    A video is cut into equal windows, each with the context that the network sees, so that where
-    it is cut changes nothing. Windows of like length are batched, as what a batch is padded with
-    (invalid rows, of no weight) costs as much as what is learned from.
+    A video is cut into equal windows, each with the network's context, so that cuts have no effect.
+    Windows of similar length form batches, since padding (invalid rows of weight 0) takes as much
+    time as data.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ def _chunks(items: list[int], size: int) -> list[list[int]]:
 
 
 class Segments:
-    """The published segments: 256 rows with 7 of context, those that hold a whole expression."""
+    """The published segments: 256 rows with 7 of context, only those with a complete expression."""
 
     def __init__(
         self, videos: Sequence[LabeledVideo], config: Architecture, settings: TrainSettings
@@ -240,13 +240,13 @@ class Segments:
         order = torch.from_numpy(rng.permutation(len(self._x)))
         for rows in torch.split(order, self._batch):
             shape = (len(rows), self._x.shape[1])
-            # Published: rows beyond the video's ends count as motion of 0, not as missing.
+            # As published: rows beyond the video's ends are motion 0, not missing.
             valid = torch.ones(shape, dtype=torch.bool)
             yield Batch(self._x[rows], valid, self._targets[rows], self._weight.expand(shape))
 
 
 def mirrored_rois(rois: Sequence[str]) -> list[int]:
-    """For each ROI the place of its mirror image, by names in which `r` and `l` tell the side.
+    """For each ROI the index of its mirror image, by `r` and `l` in the names.
 
     Raises:
         UsageError: a side's counterpart is missing.
@@ -265,7 +265,7 @@ def mirrored_rois(rois: Sequence[str]) -> list[int]:
 
 
 def truth_intervals(video: LabeledVideo) -> dict[str, list[Interval]]:
-    """Annotated intervals by kind, without those whose offset is missing."""
+    """Annotated intervals by kind, without missing offsets."""
     found: dict[str, list[Interval]] = {"micro": [], "macro": []}
     for a in video.annotations:
         if a.interval is not None:

@@ -1,6 +1,6 @@
-"""How a spotting network is trained: a frozen record, read strictly from TOML. No torch.
+"""Training settings of spotting networks: a frozen dataclass, read strictly from TOML.
 
-Shipped presets lie in ``configs/train/``; the values live there alone, each beside its reason.
+No torch. Shipped presets lie in ``configs/train/``, each value with its reason.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from aumer.strict import Layer, layered, preset, read_toml, require, within
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(LearningSettings):
-    """Everything but the data, the graph and the seed that decides what training gives.
+    """All settings of training, except data, graph and seed.
 
     Attributes:
         net: the network's preset, and `net_overrides` of its keys.
-        samples: "windows": the whole videos, in windows with as much context as the network sees;
-            "segments": as published, fixed cuts at every 256th row, those with an expression, and
-            what lies across a cut is lost.
-        window_s: longest window, without its context.
-        targets: "aumer", "published" or another `Objective` that is registered as "targets", which
-            go with their loss.
-        decoder: "aumer", "casme-sq" or "samm-lv" (published), or another `TrackDecoder` that is
-            registered as "decoder".
+        samples: "windows": whole videos, in windows with the network's context; "segments": as
+            published, cuts at every 256th row, only segments with an expression; expressions across
+            cuts are lost.
+        window_s: longest window in seconds, without context.
+        targets: "aumer", "published" or another registered `Objective` ("targets"), with its loss.
+        decoder: "aumer", "casme-sq" or "samm-lv" (published), or another registered `TrackDecoder`
+            ("decoder").
         macro_weight: weight of the macro terms in the published loss.
         missing_offset: policy of `aumer.spotting.targets.events`.
-        weight_decay: biases and norms do not decay.
-        mirror: show each sample mirrored half of the time, left and right ROIs exchanged.
-        amplitude_jitter: deviation of the logarithm of a sample's random scale.
-        inner_share: of subjects to stop early on (`patience`) and to set the decoder's threshold
-            on; 0 uses all for the weights, and the threshold stays at its default.
-        The others: see `LearningSettings`.
+        weight_decay: not applied to biases and norms.
+        mirror: mirror each sample with probability .5, exchanging left and right ROIs.
+        amplitude_jitter: standard deviation of the logarithm of a sample's random scale.
+        inner_share: share of subjects for early stopping (`patience`) and for choosing the
+            decoder's threshold; 0 trains on all, with the default threshold.
+        other fields: see `LearningSettings`.
 
     Raises:
         ConfigError: a value out of range.
@@ -78,25 +77,25 @@ class TrainSettings(LearningSettings):
             filled_offset(0, None, self.missing_offset)
         except UsageError as error:
             raise ConfigError(f"missing_offset: {error}") from error
-        self.net_config()  # an unknown preset or override is told now, not after the features
+        self.net_config()  # refuses unknown presets and overrides at once
 
     def net_config(self) -> Architecture:
-        """The network's configuration, overrides applied."""
+        """The network's configuration with overrides."""
         return Architecture.preset(self.net, self.net_overrides)
 
     def require_parts(self) -> None:
-        """Complain of a part of the network that there is not; see `Architecture.require_parts`."""
+        """Raise an error for an unknown part of the network; see `Architecture.require_parts`."""
         self.net_config().require_parts()
 
     @property
     def parts(self) -> tuple[tuple[str, Any], ...]:
-        """Kind and part of whatever is exchangeable in what is trained; see `aumer.identity`."""
+        """Kind and part of all exchangeable parts in training; see `aumer.identity`."""
         shape = self.net_config()
         layer = shape.to_dict().get("layer", "none")
         return ("network", type(shape)), ("graph-layer", layer), ("targets", self.targets)
 
     def objective(self) -> Objective:
-        """The targets and their loss."""
+        """The objective: targets and loss."""
         made: Objective = registry.resolve("targets", self.targets)(self.macro_weight)
         return made
 
@@ -104,7 +103,8 @@ class TrainSettings(LearningSettings):
     def preset(
         cls, name: str | PathLike[str], *overrides: Mapping[str, Any] | None
     ) -> TrainSettings:
-        """A shipped preset by name, or the TOML file at a path, changed by `overrides` in turn.
+        """A shipped preset by name, or a TOML file by path, changed by `overrides`, later ones
+        last.
 
         Raises:
             ConfigError: no such preset or file, or a key or value that is not allowed.

@@ -1,4 +1,4 @@
-"""What a network is trained and judged on: features of a video with its annotations."""
+"""Labeled videos: features with annotations, for training and evaluation of networks."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ logger = logging.getLogger("aumer")
 
 @dataclass(frozen=True, eq=False)
 class LabeledVideo:
-    """One video's features and what its coders saw in it; annotations count the video's frames.
+    """One video's features and annotations, which are in frames of the video.
 
     Attributes:
-        motion: what the features were measured with, or imitate; None where nobody said.
-        played: of a neutral recording into which expressions were played, to have more to learn
-            from.
+        motion: motion settings that the features were measured with, or imitate; None if unknown.
+        played: whether it is a neutral recording with expressions played in, as additional training
+            data.
     """
 
     subject: str
@@ -50,21 +50,21 @@ class LabeledVideo:
 
 
 def subjects_of(videos: Iterable[LabeledVideo]) -> tuple[str, ...]:
-    """Every subject once, sorted."""
+    """All subjects, sorted."""
     return tuple(sorted({v.subject for v in videos}))
 
 
 def observed(videos: Sequence[LabeledVideo]) -> tuple[LabeledVideo, ...]:
-    """Those whose expressions nobody played in; all, where there are no two subjects of these.
+    """The videos without played-in expressions; all, if these have fewer than two subjects.
 
-    What is chosen on videos, as a threshold is, is chosen on these.
+    Thresholds and other choices are made on these.
     """
     real = tuple(v for v in videos if not v.played)
     return real if len(subjects_of(real)) > 1 else tuple(videos)
 
 
 def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabeledVideo, ...]:
-    """Simulated videos with their truth as annotations, AUs included."""
+    """Simulated videos with their truth as annotations, including AUs."""
     motion = load_settings(overrides={"motion": IMITATED}).motion
     return tuple(
         LabeledVideo(
@@ -82,15 +82,15 @@ def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabeledVideo, ...
 
 
 def read_folder(folder: StrPath) -> tuple[LabeledVideo, ...]:
-    """What `aumer simulate features` wrote: ``SUBJECT/VIDEO.npz`` and ``truth.csv``.
+    """Read a folder of `aumer simulate features`: ``SUBJECT/VIDEO.npz`` and ``truth.csv``.
 
-    A file may say what its motion was measured with by an array ``settings``, as those of `aumer
-    features` and `aumer simulate features` do: ``{"motion": {...}}`` in JSON. Of one that does not
-    nobody knows; files of older versions do not, whose motion was another.
+    A file may state the motion settings in an array ``settings``, as those of `aumer features` and
+    `aumer simulate features` do: ``{"motion": {...}}`` in JSON. Otherwise they are unknown, as for
+    files of older versions.
 
     Raises:
-        UsageError: no such folder, no or another truth.csv, a row that cannot be read, annotations
-            of a video that is not there, or no videos at all.
+        UsageError: missing folder, missing or wrong truth.csv, an unreadable row, annotations of a
+            missing video, or no videos.
     """
     folder = as_path("folder", folder, "the path of a folder")
     paths = {(name_of(p.parent.name), name_of(p.stem)): p for p in sorted(folder.glob("*/*.npz"))}
@@ -128,15 +128,15 @@ def extract(
     progress: Callable[[int, int, str], object] | None = None,
     min_coverage: float = 0.1,
 ) -> tuple[LabeledVideo, ...]:
-    """Features of every record's video; with a cache folder an interrupted run goes on.
+    """Features of every record's video; with a cache folder an interrupted run continues.
 
     Args:
-        progress: called before each video with its number, how many there are, and its name.
+        progress: called before each video with its number, the total, and its name.
 
     Raises:
         UsageError: a record without a path.
         VideoError: a video cannot be read.
-        NoFaceError: fewer than `min_coverage` of a video's frames hold a usable face.
+        NoFaceError: less than `min_coverage` of a video's frames show a usable face.
     """
     made = []
     with closing(Trackers(settings.face)) as trackers:
@@ -156,7 +156,7 @@ def _extracted(
 ) -> LabeledVideo:
     if record.path is None:
         raise UsageError(f"{record.dataset} {record.subject}/{record.name}: no video file is known")
-    # Only a folder of frames lacks times of its own; a file's are its own word.
+    # Only folders of frames need a frame rate; files have their own times.
     fps = record.fps if record.path.is_dir() else None
     store = None
     if cache is not None and (content := content_digest(record.path, fps=fps)):
@@ -182,14 +182,14 @@ def _usable(found: Analysis, name: str, min_coverage: float) -> Features:
 
 @dataclass(frozen=True)
 class Augment:
-    """How expressions are played into neutral recordings (`aumer.simulate.neutral`).
+    """Settings for playing expressions into neutral recordings (`aumer.simulate.neutral`).
 
     Attributes:
-        films: of each recording, each with expressions of its own.
-        seconds: of each film; a shorter recording is played to and fro. One film at a time lies on
-            the disk, lossless: some 200 MB for 30 s of 640 x 480 px.
-        rate_per_min: expressions per minute. More than people make: rest there is enough of.
-        strength: factor of their sizes, which are CASME II's and as graded.
+        films: films per recording, each with different expressions.
+        seconds: length of each film; a shorter recording is played back and forth. One film at a
+            time is on the disk, lossless: about 200 MB for 30 s of 640 x 480 px.
+        rate_per_min: expressions per minute. More than natural, since there is enough rest.
+        strength: factor of their sizes, which are those of CASME II and of the coders' grades.
         held: share of the micro-expressions that begin while a macro-expression is held, in the
             other half of the face.
 
@@ -212,19 +212,20 @@ class Augment:
 
 
 class NeutralFilms:
-    """Labeled videos made of neutral recordings: each recording a subject, ``neutral:STEM``.
+    """Labeled videos from neutral recordings: each recording is a subject, ``neutral:STEM``.
 
-    What cannot be used is told when this is made: each face is followed through its recording then.
+    Unusable recordings are refused on construction, when each face is tracked through its
+    recording.
 
     Args:
         clips: the recordings, files.
         settings: of the face stage and of motion, as for any video of the run.
-        seed: draws the expressions.
-        progress: called before each recording with its number, how many there are, and its name.
+        seed: seed of the expressions.
+        progress: called before each recording with its number, the total, and its name.
 
     Raises:
         UsageError, VideoError, NoFaceError: as `aumer.simulate.neutral.Neutral.open`; a folder, or
-            a recording that is named twice.
+            a repeated recording.
     """
 
     def __init__(
@@ -238,7 +239,7 @@ class NeutralFilms:
     ) -> None:
         paths = [Path(clip) for clip in clips]
         names = names_of(paths)
-        for path in paths:  # all of them before the first is followed
+        for path in paths:  # all checks before the first is tracked
             if is_folder(expanded(path)):
                 raise UsageError(f"{path} is a folder; a neutral recording is a video file here")
             open_video(path).close()
@@ -270,7 +271,9 @@ class NeutralFilms:
         progress: Callable[[int, int, str], object] | None = None,
         min_coverage: float = 0.1,
     ) -> tuple[LabeledVideo, ...]:
-        """Film and measure. Args and errors as `extract`; one film at a time is on the disk."""
+        """Make the films and measure them. Args and errors as `extract`; one film at a time is on
+        the disk.
+        """
         with closing(Trackers(self._settings.face)) as trackers:
             return self._extracted(trackers, cache, progress, min_coverage)
 
@@ -324,11 +327,11 @@ class NeutralFilms:
     def _measured(
         self, film: NeutralFilm, path: Path, store: FeatureCache, trackers: Trackers
     ) -> Analysis:
-        if store.whole() is not None:  # then the film itself is not needed
+        if store.whole() is not None:  # then the film is not needed
             return analyze(path, self._settings, cache=store)
         with TemporaryFolder() as folder:
             made = folder / "film.avi"
-            # Lossless: the recording's own compression is all that there shall be.
+            # Lossless, to avoid further compression.
             write_shot(made, film.shot(), codec="FFV1")
             return analyze(made, self._settings, cache=store, trackers=trackers)
 
@@ -336,8 +339,9 @@ class NeutralFilms:
 def _read_truth(
     path: Path, videos: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], list[Annotation]]:
-    """The annotations by subject and video; where no column says whose a video is, the one of
-    `videos` that is called so."""
+    """The annotations by subject and video; without a column for the subject, by the name of a
+    video in `videos`.
+    """
     table = intervals.read(path, optional=("offset",))
     table.log_notes()
     found: dict[tuple[str, str], list[Annotation]] = defaultdict(list)

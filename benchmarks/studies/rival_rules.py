@@ -25,7 +25,7 @@ from aumer.training.videos import LabeledVideo, from_simulation
 from aumer.types import KINDS, Counts
 from benchmarks.report import Report, options
 
-SUBJECTS, MINUTES, SEED = 12, 3.0, 910_000
+SUBJECTS, MINUTES, SEED = 8, 3.0, 910_000
 #: Of micro- and macro-expressions where there are two.
 FIELD: dict[str, tuple[Any, ...]] = {
     "smooth_s": tuple(product((0.03, 0.05, 0.08), (0.12, 0.16, 0.2, 0.25))),

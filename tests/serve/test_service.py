@@ -205,6 +205,7 @@ def test_nothing_is_kept_longer_than_is_said(serve: Serve) -> None:
         assert "secret-name.mp4" not in served.left
         gone(lambda: served.service.get(job["id"]) is None)
         gone(lambda: not list((served.service.folder / "jobs").iterdir()))
+        gone(lambda: job["id"] not in served.service._store.ids())
         for path in served.service.folder.glob("jobs.sqlite*"):
             assert b"secret-name" not in path.read_bytes()
 

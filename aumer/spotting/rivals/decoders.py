@@ -17,7 +17,7 @@ from aumer.spotting.channels import column
 from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
 from aumer.spotting.parts import TrackDecoder
 from aumer.strict import require
-from aumer.types import KINDS, Expression, Kind, Scores
+from aumer.types import KINDS, Expression, Kind, Moment, Scores
 
 Signal = npt.NDArray[np.float64]
 
@@ -75,6 +75,14 @@ class PeakDecoder(TrackDecoder):
 
 
 @dataclass(frozen=True)
+class _Grown(Moment):
+    """In rows."""
+
+    kind: Kind
+    score: float
+
+
+@dataclass(frozen=True)
 class GrowingDecoder(TrackDecoder):
     """After BoostingVRME (2025): an interval grows around each peak to the best extent.
 
@@ -119,23 +127,21 @@ class GrowingDecoder(TrackDecoder):
             for kind, usual, spread in zip(KINDS, self.usual_s, self.spread, strict=True)
             for one in self._of_kind(values, kind, usual * rate, spread)
         ]
-        kept: list[tuple[Kind, int, int, int, float]] = []
-        for one in sorted(found, key=lambda f: -f[4]):
-            if all(_iou(one, other) <= self.nms_iou for other in kept):
+        kept: list[_Grown] = []
+        for one in sorted(found, key=lambda f: -f.score):
+            if all(one.iou(other) <= self.nms_iou for other in kept):
                 kept.append(one)
         return in_order(
-            expression_at(scores, kind, a, p, b, score)
-            for kind, a, p, b, score in kept
-            if score >= self.threshold
+            expression_at(scores, one.kind, one.onset, one.apex, one.offset, one.score)
+            for one in kept
+            if one.score >= self.threshold
         )
 
-    def _of_kind(
-        self, values: Signal, kind: Kind, usual: float, spread: float
-    ) -> list[tuple[Kind, int, int, int, float]]:
+    def _of_kind(self, values: Signal, kind: Kind, usual: float, spread: float) -> list[_Grown]:
         apex, action = values[:, column(kind, "apex")], values[:, column(kind, "action")]
         peaks, _ = find_peaks(np.concatenate([[-1.0], apex, [-1.0]]), height=self.floor)
         path = np.concatenate([[0.0], np.cumsum(action)])
-        found = []
+        found: list[_Grown] = []
         for peak in (peaks - 1).tolist():
             best, ends = 0.0, None
             for share in self.shares:
@@ -156,11 +162,5 @@ class GrowingDecoder(TrackDecoder):
                     best, ends = float(fit), (a, b)
             if ends is not None:
                 score = float(np.sqrt(apex[peak].clip(0, 1) * min(1.0, best)))
-                found.append((kind, ends[0], peak, ends[1], score))
+                found.append(_Grown(ends[0], ends[1], peak, kind, score))
         return found
-
-
-def _iou(one: tuple[Kind, int, int, int, float], other: tuple[Kind, int, int, int, float]) -> float:
-    shared = min(one[3], other[3]) - max(one[1], other[1]) + 1
-    union = one[3] - one[1] + other[3] - other[1] + 2 - shared
-    return max(0, shared) / union

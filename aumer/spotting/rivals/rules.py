@@ -231,4 +231,4 @@ class ZhaoSpotter(WaveSpotter):
     """After Zhao et al. (2022), with searched constants; see the module."""
 
     name = "zhao-2022-like"
-    usual = WaveSettings(window_s=4.5)
+    usual = WaveSettings(smooth_s=(0.08, 0.16), height=(0.045, 0.013), foot=0.3)
