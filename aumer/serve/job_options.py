@@ -1,4 +1,4 @@
-"""What a job may ask for, what the service allows, and what it says of an error."""
+"""Options of jobs, limits of the service, and problem bodies for errors."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _KINDS = {
 
 
 class LimitError(UsageError):
-    """More was given than the service takes."""
+    """The input exceeds a limit of the service."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service takes, and for how long it keeps it.
+    """Limits of the service, and storage times.
 
     Attributes:
         upload_bytes: of a file.
@@ -77,9 +77,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a job asks for: options of `aumer.spot` by its names, and the files it wants.
+    """Options of a job: those of `aumer.spot`, and the requested files.
 
-    Parts are asked for by the name under which they are registered; no file of the server's is.
+    Parts are given by registered name, never by a file of the server.
 
     Attributes:
         formats: suffixes without the dot, of `aumer.results.formats`.

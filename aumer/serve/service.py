@@ -1,4 +1,4 @@
-"""What runs the jobs: a queue, a process for each job that is at work, and the end of what is kept.
+"""Runs the jobs: a queue, a process for each running job, and removal of old data.
 
 A folder holds everything: ``jobs.sqlite``, and for each job ``jobs/ID`` with the upload
 (``input/NAME``) and the ``results``. One service at a time works in it.
@@ -29,7 +29,7 @@ from aumer.serve.worker import SPOT
 
 _log = logging.getLogger("aumer")
 
-#: How often a job is begun again after its process ended without a word, and after the service did.
+#: How often a job is restarted after a crash of its process, and of the service.
 _CRASHES, _INTERRUPTIONS = 1, 4
 #: Seconds between two looks at what has no event.
 _LOOK_S, _KEEPING_S = 0.5, 30.0

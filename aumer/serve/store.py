@@ -1,4 +1,4 @@
-"""The jobs of a service, in a file that outlives it (SQLite)."""
+"""Persistent storage of a service's jobs (SQLite)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StoredJob:
     """One job.
 
     Attributes:
-        id: nobody guesses it; who has it has the job.
+        id: a secret id, which gives access to the job.
         name: of the video.
         path: of the video, as the service reads it.
         uploaded: the file is the service's own, and is removed by it.

@@ -1,1 +1,1 @@
-"""Spotting while a source runs: decisions over what is known so far, and what is told of them."""
+"""Live spotting: repeated decisions while a source runs, and events that report them."""

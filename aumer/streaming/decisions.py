@@ -1,15 +1,14 @@
-"""From features that grow to what is told: first soon, later for good.
+"""From growing features to events: first provisional, then final.
 
-A spotter decides over the last minute again and again. What it says of an expression whose offset
-lies a moment back is told at once, and may change; what lies further back than the spotter's
-look-ahead (`SpotterModel.settles_s`) stays, and is what it would say of the whole recording.
+A spotter runs again and again over the last minute. An expression whose offset was a moment ago is
+reported at once, and may change; one that is older than the spotter's look-ahead
+(`SpotterModel.settles_s`) is final, and equals that of the whole recording.
 
-For that the minute must hold all that such a decision depends on. The noise that thresholds are
-told in is that of `noise_window_s` before it, and is measured once a second from where an unbroken
-run of motion begins (`aumer.spotting.noise`): so what is cut off of a run is whole seconds, and
-nothing is read off the first `noise_window_s` after the cut. The first `noise_window_s` of a run
-have one noise together, which is known when they are over, or when the run is: until then nothing
-in them is final.
+So the stored features must contain everything that such a decision depends on. The noise, the unit
+of thresholds, comes from the preceding `noise_window_s` and is measured once per second from the
+begin of an unbroken run (`aumer.spotting.noise`): so runs are cut by whole seconds, and nothing is
+decided in the first `noise_window_s` after a cut. The first `noise_window_s` of a run share one
+noise, which is known when they, or the run, are over: until then nothing in them is final.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from aumer.spotting.noise import HOLD_S
 from aumer.streaming.events import Happening
 from aumer.types import Expression, Features, Scores, runs
 
-#: Seconds from an offset until it is told: what is still falling has come to rest by then.
+#: Seconds from an offset to its first report, by which a movement has come to rest.
 TELLS_S = 0.2
 #: Seconds between two decisions.
 EVERY_S = 0.15
-#: What lasts longer may be cut in two by what is forgotten.
+#: Longer expressions may be split by the removal of old features.
 LONGEST_S = 10.0
-#: A run that ended so long ago is over; before that, what is seen later may join it to the next.
+#: Seconds after which a run is over; before, later frames may join it to the next one.
 _OVER_S = 1.5
-#: Two of one expression share more of their frames (IoU).
+#: Two intervals belong to the same expression above this IoU.
 _SAME_IOU = 0.2
 #: Of `Features`, what has a row for each time.
 _ROWS = ("values", "times", "frames", "valid", "confidence", "eyelids", "head")
@@ -48,15 +47,16 @@ class Told:
 
 
 class Decisions:
-    """Decides over growing features with one spotter, and remembers what was told.
+    """Runs one spotter over growing features, and remembers the reported expressions.
 
     Attributes:
         keeps_s: seconds of features that each decision needs.
         settles_s: seconds after an offset when it is final.
-        scores: of the last decision; `None` where no motion is known.
+        scores: of the last decision; `None` without motion.
 
     Raises:
-        UsageError: the noise is to be that of the whole run, which nobody knows while it goes on.
+        UsageError: the noise is set to be that of the whole run, which is unknown while it
+            continues.
     """
 
     def __init__(self, spotter: Spotter) -> None:
@@ -81,11 +81,11 @@ class Decisions:
         self._runs: list[tuple[int, int]] = []  # of the last decision, in rows of the whole stream
 
     def step(self, features: Features, *, over: bool = False) -> tuple[Told, ...]:
-        """What is to be told now.
+        """The events to report now.
 
         Args:
             features: the last `keeps_s` at least, or all there are; each time more of the same.
-            over: nothing comes after them.
+            over: whether these are the last features.
         """
         if not len(features):
             return ()
@@ -137,7 +137,7 @@ class Decisions:
     def _told(
         self, features: Features, found: tuple[Expression, ...], before: float, until: float
     ) -> Iterator[Told]:
-        """Changes; what was not told and ends after `until` is not told yet."""
+        """The changes; new expressions that end after `until` are not reported yet."""
         pairs = self._paired(found)
         for number in [number for number in self._open if number not in pairs.values()]:
             yield Told("withdrawn", number, self._open.pop(number))

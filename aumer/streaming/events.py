@@ -1,4 +1,4 @@
-"""What a live run tells, and how it is written."""
+"""Events of a live run, and their text form."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import numpy as np
 
 from aumer.types import KINDS, Expression, FloatArray, Frame, Kind, TimeArray
 
-#: A new expression; one told before with other frames or of another kind; one that is none after
-#: all; and one that stays as it is.
+#: A new expression; a change of a reported one; a wrong one that is taken back; and one that will
+#: not change any more.
 Happening = Literal["provisional", "revised", "withdrawn", "final"]
 HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
 
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """One thing that is told of one expression.
+    """One report of one expression.
 
     Attributes:
-        event: "provisional", then any number of "revised", then "withdrawn" or "final"; after
-            either of these nothing is told of it any more. One that is known late comes as "final"
-            alone.
-        id: the expression's number, from 1, in the order in which they are first told.
-        expression: as it is seen now; of one that is withdrawn, as it was told last.
-        at_s: time in the source, in seconds, up to which it was seen when this was told.
-        delay_s: seconds from the expression's offset to the telling: by the clock where the source
-            goes on by the clock, else of the source's own time.
+        event: "provisional", then any number of "revised", then "withdrawn" or "final"; these two
+            are the last ones. An expression that is found late is only reported as "final".
+        id: number of the expression, from 1, in order of the first report.
+        expression: its present state; for "withdrawn" the last reported one.
+        at_s: time of the source, in seconds, at this report.
+        delay_s: seconds from the expression's offset to this report: by the clock for a real-time
+            source, else in the source's time.
 
     Example:
         >>> with aumer.live("interview.mp4", model="rules") as live:
@@ -68,17 +67,16 @@ class LiveEvent:
 
 @dataclass(frozen=True, eq=False)
 class LiveStep:
-    """What is known at one moment of a live run, for whoever shows it.
+    """The state of a live run at one moment, for display.
 
     Attributes:
-        frame: that was seen last.
-        box: (4,) px of the face in it; `None` where it is not seen.
-        events: what is told now.
+        frame: the last analyzed frame.
+        box: (4,) px of the face in it; `None` if not visible.
+        events: new events.
         curve: the spotter's score for an expression of either kind, in [0, 1], for the last
-            seconds; NaN where no motion is known. `times` are its seconds.
-        lag_s: how much later than it was due the frame had been analyzed; 0 of a source that does
-            not go on by the clock.
-        analyzed, dropped: frames so far; dropped are those for which there was no time.
+            seconds; NaN without motion. `times` are its seconds.
+        lag_s: delay of the frame's analysis; 0 for a source that is not in real time.
+        analyzed, dropped: numbers of frames so far; dropped ones could not be analyzed in time.
     """
 
     frame: Frame
@@ -93,20 +91,20 @@ class LiveStep:
 
 @dataclass
 class LiveSummary:
-    """What a live run came to, so far.
+    """Totals of a live run so far.
 
     Attributes:
-        name, spotter: what was watched, and by which spotter.
-        tells_s, settles_s: seconds after an offset when it is told first, and when it is final, of
-            the source's time.
+        name, spotter: name of the source, and the spotter.
+        tells_s, settles_s: seconds from an offset to the first report, and to the final one, in the
+            source's time.
         seconds: of the source.
         analyzed, dropped: frames; dropped are those for which there was no time.
-        seen: of the analyzed frames, those with a usable face.
-        told: how many events of each name.
-        found: how many expressions of each kind are final.
-        delays_s: of the last ten thousand first tellings.
-        recording: where the recording lies, once the run is over.
-        notes: what was warned of.
+        seen: number of analyzed frames with a usable face.
+        told: number of events by name.
+        found: number of final expressions by kind.
+        delays_s: of the last ten thousand first reports.
+        recording: path of the recording, after the run.
+        notes: warnings of the run.
     """
 
     name: str

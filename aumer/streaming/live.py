@@ -1,4 +1,4 @@
-"""Live: a source that runs, and what is told of it as it does."""
+"""`aumer.live`: spotting while a source runs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Live:
     """Spots in a source while it runs. Made by `aumer.live`; iterated once.
 
     Attributes:
-        summary: what it came to, so far.
+        summary: totals so far.
 
     Example:
         >>> with aumer.live("interview.mp4", model="rules") as live:
@@ -95,7 +95,8 @@ class Live:
             yield from step.events
 
     def steps(self) -> Iterator[LiveStep]:
-        """The run, moment by moment, some seven a second: for whoever shows more than events.
+        """Run, yielding the state about seven times per second, for displays that show more than
+        events.
 
         Raises:
             UsageError: it was iterated before.
@@ -113,8 +114,9 @@ class Live:
             self.close()
 
     def stop(self) -> None:
-        """End the run as if the source ended now: what is known is told, and the recording whole.
-        From any thread, or a handler of signals."""
+        """End the run as if the source ended now: pending expressions are reported, and the
+        recording is completed. From any thread, or a handler of signals.
+        """
         self._stopped = True
         if self._played is not None:
             self._played.stop()
@@ -122,7 +124,7 @@ class Live:
             self._reader.end()
 
     def close(self) -> None:
-        """Give everything back; what was recorded so far is kept. Harmless when repeated."""
+        """Release everything; the recording is kept. May be called more than once."""
         self._began = True
         # What is read is closed by its reader, in the reader's thread: a camera may hang there.
         (self._frames if self._reader is None else self._reader).close()
@@ -283,35 +285,35 @@ def live(
     settings: SettingsLike = None,
     workers: int | None = None,
 ) -> Live:
-    """Find the expressions in a source while it runs, and tell each of them soon.
+    """Find the expressions in a source while it runs.
 
-    Every expression is told when it has just ended, and may be revised or withdrawn; once the
-    spotter's look-ahead is over it is final. The final ones are those that `spot` finds in the
-    whole recording with the same settings. No more than some minutes of motion are kept, however
-    long it runs.
+    Every expression is reported when it has just ended, and may be revised or withdrawn; after the
+    spotter's look-ahead it is final. The final ones are those that `spot` finds in the whole
+    recording with the same settings. Only some minutes of motion are stored, however long it runs.
 
     Args:
-        source: a camera's index, or what `aumer.spot` takes: a file, a folder of frames, an array.
-        realtime: whether a source that is no camera goes on by the clock as one does, its frames
-            dropped where there is no time for them; else it is read as fast as it is analyzed, and
-            no frame is dropped.
+        source: a camera's index, or another source of `aumer.spot`: a file, a folder of frames, an
+            array.
+        realtime: whether a source other than a camera is played in real time, with frames dropped
+            if analysis is too slow; otherwise it is read as fast as it is analyzed, without
+            dropping frames.
         recognizer: labels each expression by its motion, as `spot` does for features ("default" is
-            "graph-motion"): frames are not kept. Of a video, `spot` looks at its frames again, and
-            may say otherwise.
+            "graph-motion"): frames are not stored. For a video, `spot` reads its frames again, so
+            its labels may differ.
         end: seconds after which to stop; None goes on until the source ends, or `Live.stop`.
-        record: a file, .mp4 or .mov, that gets all frames with their times, dropped ones too; where
-            its disk is nearly full it ends, and the run goes on.
+        record: a file, .mp4 or .mov, to which all frames are written with their times, including
+            dropped ones; if its disk is nearly full the recording ends, and the run continues.
         overwrite: replace an existing file.
         model, graph, fps, face, device, sensitivity, micro_max_s, settings, workers: as of `spot`;
             one face is followed.
 
     Returns:
-        What is iterated for `LiveEvent`, once; `Live.steps` gives more than events. It is closed
-        at the end of the loop, or of its ``with`` block.
+        An object to iterate over `LiveEvent`, once; `Live.steps` yields more than events. It is
+        closed at the end of the loop, or of its ``with`` block.
 
     Raises:
         UsageError: an argument or a setting cannot be used.
-        VideoError: the source cannot be read; also in the middle.
+        VideoError: the source cannot be read, at any time.
         WeightsError: weights are missing or damaged.
 
     Example:

@@ -279,7 +279,7 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     assert tuple(UNITS) == features._UNITS
     coverage = VideoRun().min_coverage
     assert inspect.signature(measure.features).parameters["min_coverage"].default == coverage
-    assert f"is measured (default: {coverage})" in text
+    assert f"measured motion (default: {coverage})" in text
     for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141", "143"):
         assert f" {code} " in text.partition("exit codes:")[2]
 

@@ -364,7 +364,7 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     coverage = VideoRun().min_coverage
     assert inspect.signature(pipeline.spot).parameters["min_coverage"].default == coverage
     assert f"spotter (default: {model})" in text
-    assert f"is measured (default: {coverage})" in text
+    assert f"measured motion (default: {coverage})" in text
     formats = ",".join(("table", *registry.names("format")))
     assert f"--format {{{formats}}}" in text
     kinds = outputs.spotted()
