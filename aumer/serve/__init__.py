@@ -1,1 +1,1 @@
-"""The service: takes videos over HTTP, spots in each in a process of its own, keeps the results."""
+"""The service: receives videos over HTTP, spots each in a separate process, stores the results."""

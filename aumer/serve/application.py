@@ -1,4 +1,4 @@
-"""The service over HTTP: who may come in, what is taken, and what is answered."""
+"""The HTTP interface of the service: access, uploads and responses."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from aumer.web import HEADERS, Listener, Pages, json_body, same, with_headers
 
 _log = logging.getLogger("aumer")
 
-#: Bytes of JSON, and of options in an address.
+#: Largest size of JSON, and of options in an address, bytes.
 _LARGEST = 64 << 10
-#: Bytes that are written at a time.
+#: Block size for writing, bytes.
 _BLOCK = 1 << 20
-#: Bytes of the disk that uploads leave free.
+#: Bytes that uploads leave free on the disk.
 _RESERVE = 256 << 20
-#: Seconds between two looks at a job whose events are sent, and until a sign of life.
+#: Seconds between two checks of a job for events, and between keep-alive messages.
 _LOOK_S, _ALIVE_S = 0.2, 15.0
-#: Connections at once.
+#: Largest number of connections.
 _CONNECTIONS = 1000
 _ID = re.compile(r"[\w-]{22}", re.ASCII)
-#: What anybody may read; the page asks for the token itself.
+#: Public paths; the page itself asks the user for the token.
 _OPEN = re.compile(r"/|/favicon\.ico|/health|/openapi\.json|/assets/[\w.]+", re.ASCII)
 _MEDIA = {
     "json": "application/json",
@@ -69,14 +69,14 @@ _MEDIA = {
 
 
 class _Json(JSONResponse):
-    """JSON in ASCII: names of files need not be UTF-8, and what holds one must still be sent."""
+    """JSON in ASCII: file names may be invalid UTF-8 and must still be sent."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 class _Problem(Exception):
-    """Answered as it stands."""
+    """An error that is sent unchanged."""
 
     def __init__(self, status: int, body: dict[str, Any], **headers: str) -> None:
         super().__init__(body["detail"])
@@ -86,11 +86,12 @@ class _Problem(Exception):
 def listen(
     service: Service, *, host: str, port: int, token: str | None, names: tuple[str, ...] = ()
 ) -> Listener:
-    """A listener that answers for a service.
+    """A listener for a service.
 
     Args:
-        token: what a request must bear; None on the loopback, where the address must be of it.
-        names: further ``host:port`` under which it may be asked without a token.
+        token: the bearer token of requests; None only on the loopback, where requests must be
+            addressed to it.
+        names: further allowed ``host:port`` for requests without a token.
 
     Raises:
         UsageError: it cannot listen there.
@@ -98,7 +99,7 @@ def listen(
     listener = Listener(host, port)
     here = (host.lower(), "localhost", "127.0.0.1", "[::1]")
     hosts = {*(f"{name}:{listener.port}" for name in here), *(name.lower() for name in names)}
-    if listener.port == 80:  # which browsers leave out
+    if listener.port == 80:  # which browsers omit
         hosts.update(here)
     listener.answer(
         application(service, token, frozenset(hosts)),
@@ -201,7 +202,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             id, folder = service.begin()
             try:
                 await receive(request, folder / name)
-                # At once: a task that is canceled in between must not leave half of it.
+                # Without interruption: a task canceled in between must not leave half of it.
                 return service.add(id, folder / name, options, uploaded=True)
             except BaseException:
                 service.drop(id)
@@ -222,7 +223,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             raise _full_disk()
 
     async def receive(request: Request, path: Path) -> None:
-        """Write the body to a file, and force it to the disk."""
+        """Write the body to a file, and sync it to the disk."""
         size, begun = 0, time.monotonic()
         block = bytearray()
         parts = request.stream().__aiter__()
@@ -322,7 +323,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         Exception: _bug,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
-    # It would lead to whatever name the request has asked for.
+    # It would redirect to any host name in the request.
     app.router.redirect_slashes = False
     return _Guard(app, token, hosts)
 
@@ -448,10 +449,10 @@ def _refusal(status: int, what: str) -> Response:
 
 
 class _Guard:
-    """Lets in whoever bears the token; where there is none, whoever asks for the loopback itself.
+    """Allows requests with the token or, without a token, requests addressed to the loopback.
 
-    Without a token the address must be of this machine, and changes must not come from another
-    page: other sites that are open in a browser here, whatever their DNS says, get nothing.
+    Without a token the host must be this machine, and changes must not come from another page:
+    other sites in a browser on this machine have no access, whatever their DNS says.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, hosts: frozenset[str]) -> None:
@@ -466,7 +467,7 @@ class _Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         if self._token is not None:
-            # Not of `request.url`, part of which is whatever the header Host says.
+            # Not from `request.url`, which includes the untrusted header Host.
             if _OPEN.fullmatch(request.scope["path"]):
                 return None
             scheme, _, given = request.headers.get("authorization", "").partition(" ")

@@ -20,9 +20,9 @@ from aumer.errors import (
 )
 from aumer.strict import build, require, within
 
-#: Formats that a job has where it names none.
+#: Default formats of a job.
 FORMATS = ("json", "csv", "eaf", "html")
-#: What `type` of a problem ends with, by exit code.
+#: End of a problem's `type`, by exit code.
 _KINDS = {
     EXIT_BUG: "internal",
     EXIT_USAGE: "usage",
@@ -140,7 +140,7 @@ class JobOptions:
         return {**asdict(self), "settings": dict(self.settings), "formats": list(self.formats)}
 
     def of_spot(self) -> dict[str, Any]:
-        """The arguments of `aumer.spot`; what was not asked for is left to it."""
+        """The arguments of `aumer.spot`; omitted ones keep its defaults."""
         given = {k: v for k, v in asdict(self).items() if k not in ("formats", "faces")}
         given["settings"] = dict(self.settings) or None
         given["aus"] = self.aus or None
@@ -161,7 +161,7 @@ def problem(kind: str, detail: str, code: int | None = None, **more: Any) -> dic
 
     Args:
         kind: `type` ends with it.
-        code: an exit code of the command line, where it would end with one.
+        code: the exit code of the command line, if there is one.
     """
     title = MEANINGS[code] if code in MEANINGS and code is not None else kind.replace("-", " ")
     if kind == "limit":
@@ -173,9 +173,10 @@ def problem(kind: str, detail: str, code: int | None = None, **more: Any) -> dic
 
 
 def film(head: bytes) -> bool:
-    """Whether a file that begins so is of a kind of video that the service takes.
+    """Whether a file with this start is a video format that the service accepts.
 
-    FFmpeg opens much else: playlists that name other files, text that it draws, and pictures.
+    FFmpeg also opens other files: playlists that name other files, text that it draws, and
+    pictures.
     """
     return (
         head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -194,15 +195,15 @@ _MAGIC = (
     b"FLV\x01",
     b"OggS",
 )
-#: Bytes of which `film` tells.
+#: Number of bytes that `film` needs.
 HEAD = 512
 
 
 def check_name(name: str) -> str:
-    """The name of an uploaded video, which its results carry: one part of a path.
+    """Check the name of an uploaded video, which its results contain: one part of a path.
 
     Raises:
-        UsageError: it is another.
+        UsageError: it is not.
     """
     odd = any(not c.isprintable() or c in '/\\:*?"<>|' for c in name)
     if (

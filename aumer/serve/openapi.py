@@ -1,4 +1,4 @@
-"""What the service answers to, in the words of OpenAPI 3.1."""
+"""The OpenAPI 3.1 description of the service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ID = {
 
 
 def description() -> dict[str, Any]:
-    """The document that ``/openapi.json`` is."""
+    """The document ``/openapi.json``."""
     job = {"$ref": "#/components/schemas/Job"}
     return {
         "openapi": "3.1.0",
@@ -130,7 +130,7 @@ def _query(name: str, what: str) -> dict[str, Any]:
 
 
 def _open(what: str, media: str, errors: tuple[int, ...] = ()) -> dict[str, Any]:
-    """An operation that asks for no token."""
+    """An operation without a token."""
     good = {"description": "OK", "content": {media: {}}}
     bad = dict.fromkeys(map(str, (*_ANYWHERE, *errors)), _BAD)
     return {"summary": what, "security": [], "responses": {"200": good, **bad}}
@@ -150,8 +150,8 @@ def _answers(status: int, schema: Any, errors: tuple[int, ...], media: str) -> d
     return {str(status): good, **dict.fromkeys(map(str, (*_ANYWHERE, 401, *errors)), _BAD)}
 
 
-#: What a request may be answered whatever it asks for: it is no request, the service is asked by
-#: another name or page, an error of its own, its disk cannot be used, too many connections.
+#: Error responses of all operations: malformed request, wrong host name or page, internal error,
+#: unusable disk, too many connections.
 _ANYWHERE = (400, 403, 500, 503)
 _BAD: dict[str, Any] = {
     "description": "A problem",

@@ -31,24 +31,24 @@ _log = logging.getLogger("aumer")
 
 #: How often a job is restarted after a crash of its process, and of the service.
 _CRASHES, _INTERRUPTIONS = 1, 4
-#: Seconds between two looks at what has no event.
+#: Seconds between two polls of anything without events.
 _LOOK_S, _KEEPING_S = 0.5, 30.0
 _TABLE, _JOBS, _LOCK = "jobs.sqlite", "jobs", "lock"
 
 
 class Full(Exception):
-    """No place in the queue."""
+    """The queue is full."""
 
 
 @dataclass
 class _Work:
-    """A job that is at work."""
+    """A running job."""
 
     job: StoredJob
     process: subprocess.Popen[bytes]
     deadline: float
     progress: tuple[int, int | None] | None = None
-    why: str = ""  # it is being ended: "canceled", "deleting", "time", "stop"
+    why: str = ""  # why it is being ended: "canceled", "deleting", "time", "stop"
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -56,14 +56,15 @@ class Service:
     """Jobs in a folder.
 
     Args:
-        folder: made if need be.
-        limits: what is taken.
-        roots: folders of which videos may be named by path.
+        folder: created if missing.
+        limits: limits of uploads and jobs.
+        roots: folders whose videos may be given by path.
         analyze: ``module:function``, see `aumer.serve.worker.spotted`.
-        plugins: what every job's process loads first, see `aumer.plugins.load`.
+        plugins: plugins loaded first by every job's process, see `aumer.plugins.load`.
 
     Raises:
-        UsageError: the folder cannot be used, another service works in it, or a root is no folder.
+        UsageError: the folder cannot be used, another service works in it, or a root is not a
+            folder.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Service:
             os.close(self._held)
             raise
         self._lock = threading.RLock()
-        self._reserved = 0  # of uploads under way
+        self._reserved = 0  # by uploads in progress
         self._work: dict[str, _Work] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -109,7 +110,7 @@ class Service:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the jobs that are at work; the next service in the folder begins them again."""
+        """End the running jobs; the next service in the folder restarts them."""
         self._stopping = True
         self._wake.set()
         self._thread.join()
@@ -120,11 +121,11 @@ class Service:
 
     @property
     def healthy(self) -> bool:
-        """Whether jobs are begun, and there is a place to write."""
+        """Whether jobs are started and the folder can be written."""
         return self._thread.is_alive() and os.access(self.folder, os.W_OK)
 
     def counts(self) -> dict[str, int]:
-        """Jobs that wait (uploads under way included), and that are at work."""
+        """Numbers of waiting jobs (including uploads in progress) and of running jobs."""
         with self._lock:
             return {
                 "waiting": self._store.count("queued") + self._reserved,
@@ -133,7 +134,7 @@ class Service:
 
     @contextlib.contextmanager
     def reserve(self) -> Iterator[None]:
-        """A place in the queue, for as long as a job is being brought.
+        """Reserve a place in the queue during an upload.
 
         Raises:
             Full: there is none.
@@ -149,18 +150,18 @@ class Service:
                 self._reserved -= 1
 
     def begin(self) -> tuple[str, Path]:
-        """A new job's id and the folder for its upload, which `add` or `drop` follows."""
+        """A new job's id and the folder for its upload; call `add` or `drop` next."""
         id = secrets.token_urlsafe(16)
         folder = self.of(id) / "input"
         folder.mkdir(parents=True, mode=0o700)
         return id, folder
 
     def drop(self, id: str) -> None:
-        """An upload did not come to its end."""
+        """Discard an incomplete upload."""
         shutil.rmtree(self.of(id), ignore_errors=True)
 
     def add(self, id: str, path: Path, options: JobOptions, *, uploaded: bool) -> StoredJob:
-        """Put a job in the queue; it is on the disk when this returns."""
+        """Put a job in the queue; it is stored on the disk when this returns."""
         job = StoredJob(
             id, path.name, str(path), uploaded, options.to_dict(), "queued", time.time()
         )
@@ -170,11 +171,11 @@ class Service:
         return job
 
     def inside(self, text: str) -> Path:
-        """The video that a path names, which lies in one of the roots wherever links lead.
+        """The video at a path, which must be in one of the roots after links are resolved.
 
         Raises:
-            UsageError: it lies in none; nothing else is said of what lies elsewhere.
-            VideoError: it is not there, or is neither a file nor a folder.
+            UsageError: it is in none; the message says nothing about other folders.
+            VideoError: it is missing, or is neither a file nor a folder.
         """
         try:
             path = Path(os.path.realpath(text)) if Path(text).is_absolute() else None
@@ -186,7 +187,7 @@ class Service:
             )
         try:
             there = path.is_file() or path.is_dir()
-        except OSError as error:  # a name that is too long, a folder that we may not enter
+        except OSError as error:  # a name is too long, or no permission for a folder
             raise VideoError(f"{text}: {error.strerror or error}") from error
         if not there:
             raise VideoError(f"{text}: no such file or folder")
@@ -198,16 +199,16 @@ class Service:
         return None if job is None or job.state == "deleting" else job
 
     def progress(self, id: str) -> tuple[int, int | None] | None:
-        """Frames decoded of a job at work, and an estimate of all."""
+        """Decoded frames of a running job, and an estimate of the total."""
         work = self._work.get(id)
         return None if work is None else work.progress
 
     def result(self, job: StoredJob, number: int, suffix: str) -> Path:
-        """Where a file of a job that is done lies."""
+        """Path of a result file of a finished job."""
         return self.of(job.id) / "results" / f"{number}.{suffix}"
 
     def cancel(self, id: str) -> bool:
-        """End a job that waits or is at work; whether it was. Its upload is removed."""
+        """End a waiting or running job and remove its upload; False if it was neither."""
         with self._lock:
             work = self._work.get(id)
             if work is not None:
@@ -221,7 +222,7 @@ class Service:
         return True
 
     def delete(self, id: str) -> bool:
-        """Remove a job and all that is kept of it; whether there was one."""
+        """Remove a job and all its data; False if there was none."""
         with self._lock:
             states: tuple[State, ...] = ("queued", "running", "done", "failed", "canceled")
             if not self._store.change(id, only=states, state="deleting"):
@@ -242,10 +243,10 @@ class Service:
     # -- the thread that runs jobs ---------------------------------------------------------------
 
     def _recover(self) -> None:
-        """Take up what an earlier service has left."""
+        """Recover the jobs of an earlier service."""
         known = self._store.ids()
         for path in (self.folder / _JOBS).iterdir():
-            if path.name not in known:  # an upload that did not come to its end
+            if path.name not in known:  # an incomplete upload
                 shutil.rmtree(path, ignore_errors=True)
         for job in self._store.of("deleting"):
             self._forget(job.id)
@@ -268,7 +269,7 @@ class Service:
                 if time.monotonic() - self._kept > min(_KEEPING_S, self.limits.keep_result_s / 4):
                     self._kept = time.monotonic()
                     self._expire()
-            except OSError as error:  # a full disk may have room again
+            except OSError as error:  # a full disk may have space later
                 _log.error("the service cannot work at the moment, and tries again: %s", error)
             self._wake.wait(_LOOK_S)
         for work in list(self._work.values()):
@@ -277,13 +278,13 @@ class Service:
             work.process.wait()
         try:
             self._collect()
-        except OSError as error:  # the next service finds them at work, and begins them again
+        except OSError as error:  # the next service finds them as running, and restarts them
             _log.error("how far the jobs are could not be written: %s", error)
 
     def _begin(self) -> None:
         with self._lock:
             for job in self._store.of("running"):
-                if job.id not in self._work:  # its process could not be started
+                if job.id not in self._work:  # if its process could not be started
                     self._store.change(job.id, only=("running",), state="queued", started=None)
         free = self.limits.jobs - len(self._work)
         for job in self._store.of("queued")[: max(0, free)] if free > 0 else []:
@@ -295,7 +296,7 @@ class Service:
 
     def _start(self, job: StoredJob) -> None:
         if not job.uploaded:
-            try:  # other folders may be allowed than when it was asked for, and links change
+            try:  # roots may have changed since the request, and links may change
                 if str(self.inside(job.path)) != job.path:
                     raise UsageError(f"{job.name} has become a link to another place")
             except AumerError as error:
@@ -312,27 +313,27 @@ class Service:
         try:
             folder = self.of(job.id)
             temporary = folder / "temporary"
-            # The job's own folder, too: without its video it fails, and holds up no other.
+            # Also the job's own folder: without its video it fails, and blocks no other job.
             temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
             process = subprocess.Popen(
                 [sys.executable, "-m", "aumer.serve.worker", str(folder.resolve())],
-                # What a library leaves there when it is killed goes with the job.
+                # Files left there by a killed library are removed with the job.
                 env={**_environment(), "TMPDIR": str(temporary.resolve())},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the service, which ends it in order
+                start_new_session=True,  # Ctrl-C goes to the service, which ends the job properly
             )
         except OSError as error:
             _log.error("the process of a job cannot be started: %s", error)
-            raise  # it waits on, see `_begin`
+            raise  # it stays in the queue, see `_begin`
         work = _Work(job, process, time.monotonic() + self.limits.job_s)
         self._work[job.id] = work
         threading.Thread(target=self._listen, args=(work,), daemon=True).start()
 
     def _listen(self, work: _Work) -> None:
-        """Hear how far a job is, until its process ends."""
+        """Read a job's progress until its process ends."""
         assert work.process.stdout is not None
         with contextlib.suppress(ValueError, TypeError, OSError), work.process.stdout:
             for line in work.process.stdout:
@@ -342,7 +343,7 @@ class Service:
         self._wake.set()
 
     def _collect(self) -> None:
-        """Take in what has ended, and end what takes too long."""
+        """Collect ended jobs, and end jobs that take too long."""
         for id, work in list(self._work.items()):
             if work.process.poll() is None:
                 if time.monotonic() > work.deadline and not work.why:
@@ -358,7 +359,7 @@ class Service:
 
     def _ended(self, id: str, work: _Work) -> None:
         job, now = work.job, self._store.get(id)
-        if now is not None and now.state == "deleting":  # whatever else has ended it meanwhile
+        if now is not None and now.state == "deleting":  # regardless of any other end
             self._forget(id)
         elif work.why == "canceled":
             self._store.end(id, "canceled")
@@ -389,7 +390,7 @@ class Service:
             self._clean(id)
 
     def _finished(self, id: str) -> bool:
-        """Take in the results, if they are whole."""
+        """Store the results if they are complete."""
         try:
             text = (self.of(id) / "results" / "outcome.json").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -404,13 +405,13 @@ class Service:
         return True
 
     def _clean(self, id: str, *, upload: bool = True) -> None:
-        """Remove what nobody needs of a job that has ended: all but its results."""
+        """Remove everything of an ended job except its results."""
         for name in ("made", "cache", "temporary", *(("input",) if upload else ())):
             shutil.rmtree(self.of(id) / name, ignore_errors=True)
         (self.of(id) / "request.json").unlink(missing_ok=True)
 
     def _forget(self, id: str) -> None:
-        """Remove all that is kept of a job; what cannot be removed is tried again later."""
+        """Remove all data of a job; files that cannot be removed are tried again later."""
         shutil.rmtree(self.of(id), ignore_errors=True)
         if self.of(id).exists():
             _log.error("files of a job could not be removed, and will be tried again: %s", id)
@@ -425,7 +426,7 @@ class Service:
                     self._forget(job.id)
         for job in self._store.of(*ENDED):  # type: ignore[arg-type]
             since = now - (job.ended or 0.0)
-            if since < 0:  # the clock was wrong: it is not kept until a time years ahead
+            if since < 0:  # the clock was wrong: the job is not kept until a date years ahead
                 self._store.change(job.id, ended=now)
             elif since >= self.limits.keep_result_s:
                 self.delete(job.id)
@@ -434,12 +435,12 @@ class Service:
 
 
 def _end(work: _Work, why: str) -> None:
-    """End the process of a job, and all it started."""
+    """End the process of a job and all its children."""
     work.why = why
     if sys.platform == "win32":
         work.process.kill()
         return
-    # A process that nobody has waited for keeps its number.
+    # The id of a process is not reused before `wait`.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if work.process.returncode is None:
             os.killpg(work.process.pid, signal.SIGKILL)
@@ -451,7 +452,7 @@ def _how(process: subprocess.Popen[bytes]) -> str:
 
 
 def _sync(*folders: Path) -> None:
-    """Force the names in folders to the disk."""
+    """Sync folder entries to the disk."""
     if sys.platform == "win32":
         return
     for folder in folders:
@@ -463,10 +464,10 @@ def _sync(*folders: Path) -> None:
 
 
 def _hold(folder: Path) -> int:
-    """The descriptor of a lock on a service's folder, held until it is closed.
+    """The file descriptor of a lock on a service's folder, held until it is closed.
 
     Raises:
-        UsageError: another service has it, or the folder cannot be used.
+        UsageError: another service holds it, or the folder cannot be used.
     """
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -478,7 +479,7 @@ def _hold(folder: Path) -> int:
 
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Of a file that `purge` has removed meanwhile anybody may have another.
+            # If `purge` removed the file in between, another process may lock a new one.
             there = os.path.samestat(os.fstat(descriptor), (folder / _LOCK).stat())
         except OSError:
             there = False
@@ -496,15 +497,15 @@ def _unusable(folder: Path, error: OSError) -> UsageError:
 
 
 def _environment() -> dict[str, str]:
-    """Of a job's process, which reads what strangers send: without the service's token."""
+    """Environment of a job's process, which reads untrusted files: without the service's token."""
     return {name: value for name, value in os.environ.items() if name != "AUMER_TOKEN"}
 
 
 def purge(folder: Path) -> int:
-    """Remove all that a service has kept in a folder; how many jobs that were.
+    """Remove all data of a service in a folder; returns the number of jobs.
 
     Raises:
-        UsageError: a service is at work there, or the folder is none of a service.
+        UsageError: a service is running there, or the folder is not a service's.
     """
     if not (folder / _TABLE).is_file():
         raise UsageError(f"{folder} holds no jobs of a service: {_TABLE} is not in it")
@@ -513,26 +514,26 @@ def purge(folder: Path) -> int:
         jobs = sum(1 for _ in (folder / _JOBS).iterdir()) if (folder / _JOBS).is_dir() else 0
         shutil.rmtree(folder / _JOBS, ignore_errors=True)
         left = (folder / _JOBS).exists()
-        # The table last: where it is, whoever was interrupted may purge again.
+        # The table last: while it exists, an interrupted purge can be repeated.
         for name in (f"{_TABLE}-wal", f"{_TABLE}-shm", *(() if left else (_TABLE,))):
             (folder / name).unlink(missing_ok=True)
         if left:
             raise UsageError(
                 f"some files of jobs could not be removed: delete {folder / _JOBS} by hand"
             )
-        if sys.platform != "win32":  # there nobody removes what is open
+        if sys.platform != "win32":  # there open files cannot be removed
             (folder / _LOCK).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot remove what is in {folder}: {error.strerror or error}") from error
     finally:
         os.close(held)
     with contextlib.suppress(OSError):
-        folder.rmdir()  # unless somebody else has put something there
+        folder.rmdir()  # unless it contains other files
     return jobs
 
 
 def retention(limits: Limits, folder: Path) -> list[dict[str, Any]]:
-    """What a service keeps of people, where, and for how long."""
+    """Which personal data a service stores, where, and for how long."""
 
     def hours(seconds: float) -> str:
         if not seconds:

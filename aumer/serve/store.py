@@ -17,10 +17,10 @@ from typing import Any, Literal
 from aumer.errors import UsageError
 
 State = Literal["queued", "running", "done", "failed", "canceled", "deleting"]
-#: States that a job stays in.
+#: Final states of a job.
 ENDED = ("done", "failed", "canceled")
 
-#: Name and type of each column; the dataclass has the same.
+#: Name and type of each column, as in the dataclass.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, uploaded INTEGER NOT NULL,
@@ -37,14 +37,14 @@ class StoredJob:
 
     Attributes:
         id: a secret id, which gives access to the job.
-        name: of the video.
-        path: of the video, as the service reads it.
-        uploaded: the file is the service's own, and is removed by it.
+        name: name of the video.
+        path: path of the video for the service.
+        uploaded: whether the file belongs to the service, which removes it.
         options: see `aumer.serve.job_options.JobOptions`.
         created, started, ended: seconds since 1970.
-        crashes: how often its process ended without a word.
-        interrupted: how often the service ended without a word while it was at work.
-        results: of each result, its ``face`` (or None).
+        crashes: number of times its process ended unexpectedly.
+        interrupted: number of times the service ended unexpectedly while it was running.
+        results: the ``face`` (or None) of each result.
         problem: why it failed, see `aumer.serve.job_options.problem`.
     """
 
@@ -64,22 +64,23 @@ class StoredJob:
 
 
 class JobStore:
-    """The table of jobs. Every change is on the disk when its call returns; from any thread.
+    """The table of jobs. Every change is on the disk when its call returns; callable from any
+    thread.
 
-    Names and paths are kept byte by byte, as those of files need not be UTF-8.
+    Names and paths are stored as bytes, since file names may be invalid UTF-8.
 
     Args:
-        path: made if need be, for the user's own eyes: who reads an id there has the job.
+        path: created if missing, readable only by the user: an id in it gives access to the job.
 
     Raises:
-        UsageError: what lies there is not such a table, or is damaged.
-        OSError: from any call: the disk is full, or refuses.
+        UsageError: the file is not such a table, or is damaged.
+        OSError: from any call: the disk is full or not writable.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with contextlib.suppress(PermissionError):  # another user's, who lets us write in it
+        with contextlib.suppress(PermissionError):  # another user's file that we may write
             path.chmod(0o600)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
@@ -91,7 +92,7 @@ class JobStore:
             checked = [row[0] for row in self._db.execute("PRAGMA quick_check(1)")]
             if checked != ["ok"]:
                 raise sqlite3.DatabaseError(checked[0])
-            self._jobs("1")  # of another version, or damaged, it would stop us later
+            self._jobs("1")  # another version or a damaged table would fail later
         except (sqlite3.DatabaseError, OSError, TypeError, ValueError) as error:
             self._db.close()
             if _full(error):
@@ -102,7 +103,7 @@ class JobStore:
             ) from error
 
     def add(self, job: StoredJob) -> None:
-        """A new job."""
+        """Add a new job."""
         with self._using():
             self._db.execute(
                 "INSERT INTO jobs (id, name, path, uploaded, options, state, created) "
@@ -114,7 +115,7 @@ class JobStore:
             )
 
     def get(self, id: str) -> StoredJob | None:
-        """The job of that name."""
+        """The job of that id."""
         found = self._jobs("id = ?", id)
         return found[0] if found else None
 
@@ -124,7 +125,7 @@ class JobStore:
         return self._jobs(f"state IN ({marks})", *states)
 
     def count(self, state: State) -> int:
-        """How many are in a state."""
+        """Number of jobs in a state."""
         with self._using():
             (number,) = self._db.execute(
                 "SELECT count(*) FROM jobs WHERE state = ?", (state,)
@@ -132,12 +133,14 @@ class JobStore:
         return int(number)
 
     def ids(self) -> set[str]:
-        """Of all jobs."""
+        """Ids of all jobs."""
         with self._using():
             return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
 
     def change(self, id: str, *, only: tuple[State, ...] = (), **values: Any) -> bool:
-        """Change columns of a job; False, and nothing done, where it is in none of the states."""
+        """Change columns of a job; False without a change if it is in none of the states in
+        `only`.
+        """
         for name in ("results", "problem"):
             if values.get(name) is not None:
                 values[name] = json.dumps(values[name])
@@ -150,14 +153,14 @@ class JobStore:
         return done.rowcount > 0
 
     def end(self, id: str, state: State, **values: Any) -> bool:
-        """A job that was waiting or at work ends."""
+        """End a waiting or running job."""
         return self.change(id, only=("queued", "running"), state=state, ended=time.time(), **values)
 
     def remove(self, id: str) -> None:
-        """Forget a job."""
+        """Remove a job."""
         with self._using():
             self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
-            # Until then it stands in the log of changes.
+            # Until then it stays in the write-ahead log.
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The process of one job: ``python -m aumer.serve.worker FOLDER``.
 
-It reads FOLDER/request.json, says on stdout how far it is, and leaves FOLDER/results, which is
-either whole or not there. It ends when the service does, and takes no more memory than it may.
+It reads FOLDER/request.json, prints progress on stdout, and writes FOLDER/results, which is
+complete or absent. It ends with the service, and its memory is limited.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from aumer import plugins
 from aumer.errors import AumerError
 from aumer.serve.job_options import JobOptions, LimitError, Limits, problem_body
 
-#: What a job does, unless another one is put in its place.
+#: The default function of a job.
 SPOT = "aumer.serve.worker:spotted"
 #: Seconds between two lines of progress.
 _EVERY_S = 0.2
-#: The kernel's way to say: end me when my parent ends.
+#: The kernel's option to end a process with its parent.
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """What a job's process does.
+    """The input of a job's function.
 
     Attributes:
         source: the video.
         options: see `JobOptions`.
         limits: see `Limits`.
-        made: an empty folder for N.FORMAT, of the Nth result.
-        cache: a folder where a second try finds what the first has measured.
-        progress: called with the frames decoded and an estimate of all, or None.
+        made: an empty folder for files N.FORMAT of the Nth result.
+        cache: a folder where a second try finds measurements of the first.
+        progress: called with the number of decoded frames and an estimate of the total, or None.
     """
 
     source: Path
@@ -54,13 +54,13 @@ class WorkerTask:
 
 
 def spotted(task: WorkerTask) -> Sequence[Mapping[str, Any]]:
-    """Spot, and write what was asked for; what each result is of.
+    """Spot, and write the requested files; returns the face of each result.
 
     Raises:
-        LimitError: the video is larger or longer than the service takes.
+        LimitError: the video is larger or longer than allowed.
         AumerError: as `aumer.spot`.
     """
-    # Of a folder's images; read by OpenCV as it is loaded.
+    # Limits images in folders; OpenCV reads it when loaded.
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(task.limits.pixels)
     check_declared(task.source, task.limits)
 
@@ -89,17 +89,17 @@ def spotted(task: WorkerTask) -> Sequence[Mapping[str, Any]]:
 
 
 def check_declared(source: Path, limits: Limits) -> None:
-    """Refuse by what a file says of itself, before a picture of it is decoded.
+    """Reject a file by its declared properties, before decoding.
 
     Raises:
-        LimitError: it declares larger pictures, more of them, or a longer time than is taken.
+        LimitError: it declares larger pictures, more frames, or a longer duration than allowed.
     """
     if source.is_dir():
         return
     from aumer.video.container import read_container
 
     sizes: list[tuple[float, float]] = []
-    with contextlib.suppress(OSError):  # `aumer.spot` says what is wrong
+    with contextlib.suppress(OSError):  # `aumer.spot` reports the error
         known = read_container(source)
         for track in known.pictures if known else ():
             sizes.append((track.width, track.height))
@@ -119,7 +119,7 @@ def check_declared(source: Path, limits: Limits) -> None:
     finally:
         capture.release()
     _check_sizes([(width, height)], limits)
-    if limits.frames < count < 1e9:  # beyond that OpenCV made it up
+    if limits.frames < count < 1e9:  # larger counts are invented by OpenCV
         raise _more(int(count), limits)
 
 
@@ -147,7 +147,7 @@ def _more(frames: int, limits: Limits) -> LimitError:
 
 
 class _Telling:
-    """Progress as lines of JSON, now and then; ends a job of too many frames."""
+    """Prints progress as lines of JSON from time to time; ends a job with too many frames."""
 
     def __init__(self, out: TextIO, limits: Limits) -> None:
         self._out, self._limits, self._last_shown = out, limits, 0.0
@@ -163,9 +163,9 @@ class _Telling:
 
 
 def main(folder: Path) -> int:
-    """Do the job of a folder."""
+    """Run the job of a folder."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no progress
+    os.dup2(2, 1)  # output of libraries is not progress
     end_with_parent()
     asked = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     limits = Limits(**asked["limits"])
@@ -186,7 +186,7 @@ def main(folder: Path) -> int:
             outcome["results"] = list(work(task))
         except Exception as error:
             problem = problem_body(_of_limits(error, limits) or error)
-            # Where the service keeps its files is nobody's business.
+            # Paths of the service are not disclosed.
             detail = problem["detail"].replace(f"{Path(asked['path']).parent}{os.sep}", "")
             outcome = {"problem": {**problem, "detail": detail}}
         _write(made / "outcome.json", json.dumps(outcome))
@@ -203,7 +203,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _of_limits(error: BaseException | None, limits: Limits) -> LimitError | None:
-    """What to say where a limit was met by a library, which says it in words of its own."""
+    """The `LimitError` for a library's error at a limit; `None` for other errors."""
     while error is not None:
         said = str(error).casefold()
         short = ("insufficient memory", "can't allocate memory", "outofmemory", "out of memory")
@@ -228,15 +228,15 @@ def _limit_memory(most: int) -> None:
         import resource
     except ImportError:  # Windows
         return
-    # The data, not the addresses: torch maps gigabytes that it never touches.
+    # Limits data, not address space: torch maps gigabytes that it never touches.
     with contextlib.suppress(ValueError, OSError, OverflowError):
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold faces
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would contain faces
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it, which holds the other end of stdin, does."""
+    """End this process when its parent, which holds the other end of stdin, ends."""
 
     def watch() -> None:
         with contextlib.suppress(OSError):
@@ -245,7 +245,7 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    if sys.platform == "linux":  # also where a library keeps Python's lock
+    if sys.platform == "linux":  # works even if a library holds Python's lock
         import ctypes
 
         with contextlib.suppress(OSError, AttributeError):
@@ -254,7 +254,7 @@ def end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Any:
-    """Wait until no process of an earlier service is at work in the folder."""
+    """Wait until no process of an earlier service works in the folder."""
     if sys.platform == "win32":
         yield
         return
@@ -269,7 +269,7 @@ def _alone(folder: Path) -> Any:
 
 
 if __name__ == "__main__":
-    # What is put in this module's place by name is the imported module, not __main__.
+    # A function given as ``module:function`` of this module uses the imported module, not __main__.
     from aumer.serve import worker
 
     sys.exit(worker.main(Path(sys.argv[1])))
