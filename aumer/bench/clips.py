@@ -24,7 +24,7 @@ __getattr__ = moved(
     __name__, dict.fromkeys(("forget", "sequence_settings"), "aumer.training.clips")
 )
 
-#: Clips at hand, or in a cache.
+#: Clips in memory, or in a cache.
 AnyClips = LabeledClips[Any] | StoredClips
 
 
@@ -98,7 +98,7 @@ class ClipSet(TaskTruth):
         """The inverse of `to_dict`, without inputs.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: it has another form.
         """
         rows = document["clips"]
         clips = StoredClips(
@@ -132,10 +132,10 @@ def clip_set(
     """Make the inputs of every example, or read them from the cache.
 
     Raises:
-        UsageError: unknown parts (flow, detector, landmarker), or no clip can be seen at all.
+        UsageError: unknown parts (flow, detector, landmarker), or no clip has a visible face.
     """
     clips, seen, unseen = extract(listing, reading, cache=cache, run=workers.run, progress=progress)
-    # By content, wherever the cache is.
+    # By content, independent of the cache's path.
     known = digest([clips.keys, clips.labels, clips.subjects, clips.classes, clips.names])
     notes = (*_notes(listing, reading, seen), *listing.notes)
     frames = tuple((s.example.onset, s.apex, s.example.offset) for s in seen)

@@ -86,7 +86,7 @@ def code_of_part(part: Any) -> list[Any]:
     if kind.__module__.partition(".")[0] == "aumer" and not around:
         return [name, []]
     version = declared(part)
-    if version is not None:  # of the code: what an object holds is its own
+    if version is not None:  # the version of the code; the state of an object is separate
         return [name, version, [] if part is kind else held(part)]
     return [name, digest_of_part(part) or f"nameless {uuid.uuid4()}"]
 

@@ -28,22 +28,22 @@ from aumer.files import StrPath
 from aumer.foreign import foreign, read_json
 from aumer.training.clips import StoredClips
 
-#: What a fold's file of before called itself.
+#: The format name in an old fold's file.
 _OLD_FOLD = "aumer-recognition-fold-1"
 
 
 def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = None) -> Path:
-    """Give a folder with ``about.json`` and ``seed0-*.json`` the files that every run has now.
+    """Convert a folder with ``about.json`` and ``seed0-*.json`` to the files of the present layout.
 
     The old files are removed at the end, so that an interrupted conversion can be repeated. A
     finished run is scored again. The code that made its folds is unknown, so continuing the run
     would run them again.
 
     Args:
-        protocol: of a run without ``result.json``, which says it.
+        protocol: required for a run without ``result.json``, which names it.
 
     Raises:
-        UsageError: the folder is no such run or damaged, or the protocol is not its own.
+        UsageError: the folder has no such run or is damaged, or the run is of another protocol.
     """
     folder = as_path("folder", folder, "the path of a run's folder")
     if not (folder / OLD).exists():
@@ -104,7 +104,7 @@ def _task(
     document: Mapping[str, Any] | None,
     protocol: str | PathLike[str] | Protocol | None,
 ) -> Recognition:
-    """The run's model under its protocol; other options than the folder's are refused."""
+    """The run's model under its protocol; raises if the folder has other options."""
     if protocol is not None:
         found = protocols.load(protocol)
     elif document is not None:
@@ -134,7 +134,7 @@ def _fold(path: Path) -> RecognitionFold:
 
 
 def _truth(folder: Path, protocol: Protocol, folds: Sequence[RecognitionFold]) -> ClipSet:
-    """What was scored; in the oldest runs nothing but the folds say it, and no data set."""
+    """The truth; in the oldest runs it is only in the folds, without data sets."""
     if (folder / DATA).exists():
         return Recognition.read(_json(folder / DATA))
     first = [fold for fold in folds if fold.seed == folds[0].seed]

@@ -55,17 +55,17 @@ class Figure:
 
     @property
     def seeds(self) -> int:
-        """How many there are."""
+        """The number of seeds."""
         return int(self.counts.shape[1])
 
     @property
     def size(self) -> tuple[int, int]:
-        """How many subjects there are, and truths of all of them."""
+        """The number of subjects, and of their truths."""
         return len(self.subjects), int(self.truths.sum())
 
     @property
     def by_seed(self) -> tuple[float, ...]:
-        """Of all subjects' counts, for each seed."""
+        """The score of all subjects' counts, for each seed."""
         counts = self.counts.sum(axis=0)
         return tuple(float(self.metric(counts[k][None])[0]) for k in range(self.seeds))
 
@@ -84,7 +84,7 @@ class Figure:
 
     @property
     def value(self) -> float:
-        """Of all subjects' counts."""
+        """The mean over seeds of the score of all subjects' counts."""
         return float(self._mean(self.counts.sum(axis=0)[None])[0])
 
     def bootstrap(self, *, replicates: int = 2000, seed: int = 0) -> Estimate:

@@ -23,7 +23,8 @@ from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabeledVideo
 
-#: Of selection "inner", where a preset keeps no subjects out of the training ones.
+#: For selection "inner", if the preset has no inner subjects: their share, and the patience in
+#: epochs.
 INNER_SHARE, PATIENCE = 0.2, 10
 
 
@@ -66,7 +67,7 @@ class Ready:
         return {**about, "rules": self.settings.to_dict()["rules"]}
 
     def parameters(self) -> int | None:
-        """Of its network, if it is one."""
+        """Number of parameters, if it is a network."""
         from aumer.spotting.network import NetSpotter
 
         return _learned_numbers(self.spotter.net) if isinstance(self.spotter, NetSpotter) else None
@@ -122,7 +123,7 @@ class Trainable:
         }
 
     def parameters(self) -> int:
-        """Of the network."""
+        """Number of parameters of the network."""
         graph = None
         if self.prior not in (FROM_TRAINING, FROM_PRESET):
             graph = self._named(DEFAULT_ROIS.names)
@@ -134,8 +135,8 @@ class Trainable:
         """Train the network of a fold on its training videos only.
 
         Args:
-            checkpoint: from which a killed training goes on.
-            every: keep the network of every epoch; then training cannot be continued.
+            checkpoint: file for continuing an interrupted training.
+            every: store the network of every epoch; training can then not be continued.
         """
         from aumer.spotting.network import NetSpotter
         from aumer.training.loop import train
@@ -148,7 +149,7 @@ class Trainable:
                 self.settings,
                 graph=graph,
                 seed=seed,
-                # Every epoch's weights pass through the file; those before a kill are gone.
+                # The file has only the last epoch's weights; those before an interruption are lost.
                 checkpoint=epochs.path if epochs else checkpoint,
                 callbacks=[epochs] if epochs else (),
                 decoder=self._decoder(),
@@ -200,13 +201,13 @@ def _learned_numbers(net: Any) -> int:
 
 
 def _parts(*named: tuple[str, Any]) -> dict[str, Any]:
-    """The code of parts that are not built in: of another the folds are another run's."""
+    """The code of parts that are not built in; with other code it is another run."""
     parts = recorded(named)
     return {"parts": parts} if parts else {}
 
 
 class _Epochs:
-    """Keeps the weights of every epoch."""
+    """Stores the weights of every epoch."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -250,8 +251,8 @@ def find(
         settings: of features and rules.
 
     Raises:
-        UsageError: unknown model, or options that it has no use for.
-        ConfigError, WeightsError: settings or weights that cannot be used.
+        UsageError: unknown model, or options that it does not use.
+        ConfigError, WeightsError: invalid settings or weights.
     """
     settings = settings or load_settings()
     net = protocol.net_model(name)
@@ -279,7 +280,7 @@ def find(
         from aumer.spotting.network import NetSpotter
 
         loaded = NetSpotter.load(name)
-        # By content: the same weights elsewhere are the same model.
+        # By content: the same weights at another path are the same model.
         return Ready(f"weights {Path(name).name}", loaded, settings, loaded.rate)
     known = registry.names("spotter")
     if name not in known:

@@ -17,9 +17,9 @@ from aumer.training.listing import Example, listed
 from aumer.types import ImageArray
 from aumer.video import open_video
 
-#: Side of a face, px: it is shown 76 px high.
+#: Side of a face image, px; it is shown 76 px high.
 _SIZE = 128
-#: At onset, apex and offset; `None` where the frame is not known or not there.
+#: Faces at onset, apex and offset; `None` if the frame is unknown or missing.
 Faces = tuple[ImageArray | None, ImageArray | None, ImageArray | None]
 
 
@@ -36,15 +36,15 @@ def faces_of_clips(
 
     Args:
         roots: of every data set of the run.
-        classes, truths: of the run; `truths` by subject and clip.
-        wanted: the clips that are shown.
-        frames: onset, apex and offset as the run knew them, an apex that was found among them;
-            where it did not keep them, those of the table are shown.
-        features: what the run says of how its inputs were made.
-        mismatch: as the run had it.
+        classes, truths: those of the run; `truths` by subject and clip.
+        wanted: the clips to show.
+        frames: onset, apex and offset as used by the run, including found apexes; if the run did
+            not store them, those of the table are shown.
+        features: the run's settings of its inputs.
+        mismatch: the run's policy.
 
     Raises:
-        UsageError: the folders hold no such data, or other clips than the run was made of.
+        UsageError: the folders have no such data, or other clips than the run.
     """
     listing = listed(roots, classes, mismatch=mismatch)
     found = {(e.subject, e.name): e for e in listing.examples}
@@ -78,12 +78,12 @@ def _faces(e: Example, frames: tuple[int, int, int] | None, trackers: Trackers) 
             closing(open_video(e.path, fps=e.fps, keep=lambda k, _: k in wanted)) as video,
         ):
             for frame in video:
-                tracker.reset()  # frames far apart: where it was says little
+                tracker.reset()  # the frames are far apart: the last position is not useful
                 seen = tracker(frame.image)
                 box = None if seen is None else seen.box
                 images[frame.index] = crop_face(frame.image, box, _SIZE)
                 if len(images) == len(wanted):
                     break
-    except VideoError:  # its row says all the same how it was taken
+    except VideoError:  # its row still shows the prediction
         return None, None, None
     return images.get(onset), None if apex is None else images.get(apex), images.get(offset)

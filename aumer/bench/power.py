@@ -17,10 +17,10 @@ class FigurePower:
     """The power of one figure.
 
     Attributes:
-        dataset, row: as in the tables of scores.
+        dataset, row: names as in the tables of scores.
         difference: observed difference of two runs; `None` for one run.
-        seeds: by how much the seeds of one run lie apart where that is more than the interval over
-            subjects is wide, of which nothing is known here; else 0.
+        seeds: range of the seeds of one run if it exceeds the width of the interval over subjects,
+            in which case the power is unknown; else 0.
     """
 
     dataset: str
@@ -49,13 +49,14 @@ def power_of(
     alpha: float = 0.05,
     chance: float = 0.8,
 ) -> tuple[FigurePower, ...]:
-    """Each figure's power: of the paired difference of two runs, or of a further run's as good.
+    """The power of each figure: for the paired difference of two runs, or for one run against an
+    equally good one.
 
     Args:
         alpha, chance: see `aumer.evaluation.power.Power`.
 
     Raises:
-        UsageError: as `Result.compared`; fewer than two subjects; no figure at all.
+        UsageError: as `Result.compared`; fewer than two subjects; no figure.
     """
     figures = first.compared_figures()
     if not figures:
@@ -88,7 +89,7 @@ def _of_rows(
 
 
 def power_notes(first: Result[Any], rows: Iterable[Compared]) -> list[str]:
-    """For under a comparison of a run: from which difference on it would have found one."""
+    """Notes below a comparison: the smallest differences that it would have detected."""
     shown = _of_rows(first, rows)
     return [*map(_note, shown), *few_subjects(one.power.subjects for one in shown)]
 
@@ -134,7 +135,7 @@ def _seeds_vary(one: FigurePower) -> str:
 
 
 def power_table(shown: tuple[FigurePower, ...], asked: float) -> str:
-    """Markdown, with how many subjects a difference of `asked` takes."""
+    """Markdown, with the number of subjects for detecting a difference of `asked`."""
     share = f"{shown[0].power.chance:.0%}"
     lines = [
         f"| data set | score | subjects | clips | standard error | found {share} of the time from "

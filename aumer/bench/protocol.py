@@ -30,7 +30,7 @@ FROM_TRAINING, FROM_PRESET = "train", "preset"
 IDENTITY = "identity"
 
 
-#: A split that a title itself says, at its end.
+#: A split named at the end of a title.
 _SPLIT_IN_TITLE = re.compile(r"[,;:]? *leave[- ]one[- ]subject[- ]out *$", re.IGNORECASE)
 
 
@@ -78,15 +78,15 @@ class Protocol:
         scoring: the other rules of the comparison.
         published: benchmark in ``configs/published.toml`` whose rows are printed, too.
         submission_first_frame: number of a video's first frame in submissions.
-        classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
-            2019 are made of the coders' words (`aumer.data.labels`); others are those words.
+        classes: recognized classes; empty for the data's classes, and for spotting. Those of MEGC
+            2019 are derived from the coders' labels (`aumer.data.labels`); others are these labels.
         mismatch: policy for rows whose frames are not in their videos: "leave-out" (with a note),
             "clamp" (use the part in the video), or "refuse" (an error).
         min_clips: recognized classes with fewer clips in all of the data are left out; 0 for none.
         models: by name: `NetModel` as a table.
-        recognition: by model, a table of the recognizer's options, of ``inputs`` (how clips are
-            made of frames), ``apex`` (how one is found) and ``apexes`` (coded or found); see
-            `aumer.bench.tasks.recognition`.
+        recognition: by model, a table of the recognizer's options, with ``inputs`` (settings for
+            making clips from frames), ``apex`` (settings for finding it) and ``apexes`` (coded or
+            found); see `aumer.bench.tasks.recognition`.
     """
 
     name: str
@@ -231,7 +231,7 @@ class Protocol:
 
 
 def names() -> tuple[str, ...]:
-    """The protocols that ship, and those that are registered."""
+    """The built-in and the registered protocols."""
     return registry.names("protocol")
 
 
@@ -240,7 +240,7 @@ def load(which: str | PathLike[str] | Protocol) -> Protocol:
 
     Raises:
         ConfigError: no such protocol or file, not TOML, or a key or value that is not allowed.
-        UsageError: what is registered under the name is no protocol.
+        UsageError: the registered object is not a protocol.
     """
     if isinstance(which, Protocol):
         return which
@@ -259,7 +259,7 @@ def _read(path: Path, which: str | PathLike[str]) -> Protocol:
 
 
 class _Shipped(Mapping[str, Protocol]):
-    """The files of ``configs/bench``, each read when it is asked for."""
+    """The files of ``configs/bench``, each read at first use."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(strict.presets("bench"))
@@ -278,5 +278,5 @@ def _shipped(name: str) -> Protocol:
     return _read(strict.preset("bench", name), name)
 
 
-#: Read when asked for; `aumer.registry` finds them as kind "protocol".
+#: Read at first use; `aumer.registry` finds them as kind "protocol".
 SHIPPED: Mapping[str, Protocol] = _Shipped()

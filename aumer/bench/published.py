@@ -22,8 +22,8 @@ class PublishedRow:
         figures: by name, in the order of the file.
         selection: data on which the epoch or threshold was chosen, or "not stated".
         source: source of the figures.
-        system: the name of the `PublishedSystem` that it is of, where that is described.
-        counts: TP, FP and FN by kind, where they are printed.
+        system: the name of its `PublishedSystem`, if described.
+        counts: TP, FP and FN by kind, if published.
     """
 
     benchmark: str
@@ -36,7 +36,7 @@ class PublishedRow:
     counts: Mapping[str, Any] = field(default_factory=dict)
 
     def f1_of_counts(self) -> dict[str, float]:
-        """F1 by kind and overall, from the counts; nothing where there are none."""
+        """F1 by kind and overall, from the counts; empty without counts."""
         if not self.counts:
             return {}
         found = {kind: Counts(*three) for kind, three in self.counts.items()}
@@ -52,12 +52,12 @@ class PublishedSystem:
     """How a published system's figures were obtained, as far as known.
 
     Attributes:
-        chosen: what the epoch or threshold was chosen on.
+        chosen: data on which the epoch or threshold was chosen.
         verdict: "honest", "test subject", "not at hand", ...
-        denominators: how many truths it divides by.
-        evaluator: one of `aumer.evaluation.legacy.EVALUATORS`, or in words.
-        code: where it can be read.
-        rederived: what of the figures aumer gets itself.
+        denominators: number of truths in its denominators.
+        evaluator: one of `aumer.evaluation.legacy.EVALUATORS`, or a description.
+        code: where its code is available.
+        rederived: the figures that aumer reproduces.
     """
 
     name: str
@@ -73,10 +73,10 @@ class PublishedSystem:
 
 @cache
 def every_system() -> tuple[PublishedSystem, ...]:
-    """All systems whose selection was looked into.
+    """All systems whose selection was examined.
 
     Raises:
-        ConfigError: the file is not what it should be.
+        ConfigError: the file is invalid.
     """
     path = data_dir("configs") / "published.toml"
     tables = strict.read_toml(path)["system"]
@@ -88,7 +88,7 @@ def every_row() -> tuple[PublishedRow, ...]:
     """All rows.
 
     Raises:
-        ConfigError: the file is not what it should be.
+        ConfigError: the file is invalid.
     """
     path = data_dir("configs") / "published.toml"
     table = strict.read_toml(path)
@@ -96,10 +96,10 @@ def every_row() -> tuple[PublishedRow, ...]:
 
 
 def require_rows(benchmark: str) -> None:
-    """Complain of a benchmark of which no row is.
+    """Raise for a benchmark without rows.
 
     Raises:
-        UsageError: none is; the message lists the choices.
+        UsageError: there are none; the message lists the choices.
     """
     known = tuple(dict.fromkeys(row.benchmark for row in every_row()))
     if benchmark not in known:

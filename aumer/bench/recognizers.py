@@ -1,4 +1,4 @@
-"""Recognizers by name, made anew for every fold."""
+"""Recognizers by name; every fold gets a new one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.recognition import interface
 from aumer.recognition.interface import Recognizer
 
-#: From a seed to an untrained recognizer. It travels to other processes.
+#: Makes an untrained recognizer from a seed. It is sent to other processes.
 Factory = Callable[[int], Recognizer]
 
 
 def recognizers(protocol: Protocol) -> tuple[str, ...]:
-    """Names of those that a protocol can run: all, or where it has no frames those of flow maps."""
+    """Names of the recognizers that a protocol can run: all, or those of flow maps if it has no
+    frames.
+    """
     names = registry.names("recognizer")
     if NAME not in protocol.datasets:
         return names
@@ -26,10 +28,11 @@ def recognizers(protocol: Protocol) -> tuple[str, ...]:
 
 
 def factory(model: str, options: Mapping[str, Any] | None = None) -> Factory:
-    """The recognizer of a name with options; given the seed where it has one.
+    """A factory of the named recognizer with options; it passes the seed if the recognizer takes
+    one.
 
     Raises:
-        UsageError: no such recognizer, or it has no such option.
+        UsageError: unknown recognizer or option.
     """
     known = interface.resolve(model).options
     for option in options or {}:

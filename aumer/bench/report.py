@@ -1,4 +1,4 @@
-"""A run's folder as a report. Nothing is run or trained: what the folder holds is drawn."""
+"""The report of a run's folder. Nothing is run or trained."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aumer.report.report import ReportPage
 
 
-#: The folder of a data set, or of each by its name.
+#: The folder of a data set, or of each data set by name.
 Roots = StrPath | Mapping[str, StrPath]
 
 
@@ -42,14 +42,14 @@ def draw(folder: StrPath, *, data: Roots | None = None) -> ReportPage:
     """The report of a finished run of `aumer bench`.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         data: the folder of its data set, or of each by name, for pictures of misclassified clips:
-            faces at onset, apex and offset; of MEGC 2019's composite the flow images, and the data
+            faces at onset, apex and offset; for MEGC 2019's composite the flow images, and the data
             set of each clip.
 
     Raises:
-        UsageError: the folder holds no finished run, its files do not agree, or `data` is not what
-            the run was made of.
+        UsageError: the folder has no finished run, its files are inconsistent, or `data` is not the
+            run's data.
     """
     from aumer.report.report import report
 
@@ -57,7 +57,7 @@ def draw(folder: StrPath, *, data: Roots | None = None) -> ReportPage:
 
 
 def read(folder: StrPath, *, data: Roots | None = None) -> RecognitionRun | SpottingRun:
-    """What `draw` draws."""
+    """The input of `draw`."""
     folder = as_path("folder", folder, "the path of a run's folder")
     result, document = stored(folder), Store(folder).document(RESULT)
     if isinstance(result, RecognitionResult):
@@ -76,7 +76,7 @@ def events(folder: StrPath, to: StrPath, *, overwrite: bool = False) -> tuple[Pa
 
     Raises:
         BackendUnavailable: the extra "tensorboard" is not installed.
-        UsageError: the folder holds no finished run, or one that kept no log; or as
+        UsageError: the folder has no finished run, or one without a log; or as
             `aumer.learning.log.write_events`.
     """
     from aumer.learning.log import write_events
@@ -161,7 +161,7 @@ def _clips(fold: RecognitionFold, sources: Mapping[tuple[str, str], str]) -> Ite
 
 
 def _rois(folds: Sequence[RecognitionFold]) -> tuple[str, ...]:
-    """Of all folds; none where they differ."""
+    """The ROIs of all folds; empty if they differ."""
     found = {fold.rois for fold in folds if fold.unseen < len(fold.clips)}
     return found.pop() if len(found) == 1 else ()
 
@@ -169,7 +169,7 @@ def _rois(folds: Sequence[RecognitionFold]) -> tuple[str, ...]:
 def _mistaken(
     result: RecognitionResult, truth: ClipSet, roots: Mapping[str, StrPath]
 ) -> dict[tuple[str, str], Faces]:
-    """Faces of the clips that were recognized wrongly, in one seed or more."""
+    """Faces of the clips that were misclassified in at least one seed."""
     if missing := [name for name in result.protocol.datasets if name not in roots]:
         raise UsageError(
             f"the run is of {', '.join(result.protocol.datasets)}; give the folder of "
@@ -182,7 +182,7 @@ def _mistaken(
         result.protocol.classes,
         {(row.subject, row.clip): row.truth for row in rows},
         {(row.subject, row.clip) for row in rows if row.truth != row.predicted},
-        dict(zip(keys, truth.frames, strict=False)),  # of those alone that can be seen
+        dict(zip(keys, truth.frames, strict=False)),  # only for visible clips
         result.about.get("features", {}),
         result.protocol.mismatch,
     )
@@ -215,7 +215,7 @@ _SPLITS = {
     "cross-data-set": "Each data set was tested by a model of the others.",
     "unseen": "The videos are of subjects that no model has seen.",
 }
-#: Of models that learn nothing here, by when they were trained.
+#: Texts for models that are not trained here, by when they were trained.
 _READY = {
     "never": "The model has rules and no weights: nothing is trained, and it is the same in every "
     "fold. Which data its constants were set on, its own documentation says.",
@@ -259,7 +259,7 @@ def _spotting(result: SpottingResult) -> SpottingRun:
 
 
 def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fold's model a reader compares; digests are in the folds' files."""
+    """The facts of a fold's model for the reader; digests are in the folds' files."""
     names = ("epochs", "loss", "threshold", "graph_name", "inner_subjects", "training_seconds")
     found = {name: model[name] for name in names if model.get(name) not in (None, [])}
     if "graph" in model:
@@ -306,7 +306,7 @@ def _about(result: Result[Any]) -> About:
 
 
 def _mailed(value: Any) -> Any:
-    """A value of the settings as whoever is mailed a page may see it: not where things lie."""
+    """A value of the settings for a page that may be mailed: without paths."""
     if isinstance(value, Mapping):
         return {key: _mailed(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -317,7 +317,7 @@ def _mailed(value: Any) -> Any:
 def _mailed_command(command: str) -> str:
     try:
         words = shlex.split(command)
-    except ValueError:  # no command line: a name with an apostrophe
+    except ValueError:  # not a command line: a name with an apostrophe
         return command
     told = []
     for word in words:

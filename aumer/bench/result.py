@@ -44,8 +44,8 @@ class Run:
         about: everything that predictions depend on except the data; "model" is a table.
         folder: `None` for folds that are not stored.
         command: the command line; "" for a run from Python.
-        versions: of the packages under which the folds were made.
-        machine: on which they were; "" where nothing says it.
+        versions: package versions with which the folds were made.
+        machine: machine on which they were made; "" if unknown.
         seconds: total time of training and prediction of its folds.
     """
 
@@ -64,7 +64,7 @@ class Compared:
     """A figure of two runs.
 
     Attributes:
-        row: of the table: a kind of expression, or a metric.
+        row: name in the table: a kind of expression, or a metric.
         difference: first minus second, with its interval over subjects.
         seeds: range of the seeds in the run with the larger range.
     """
@@ -94,7 +94,7 @@ class Compared:
 
 @dataclass(frozen=True, eq=False)
 class Result(ABC, Generic[Fold]):
-    """A run of a protocol, scored.
+    """The scored run of a protocol.
 
     Attributes:
         folds: results of all folds, in the order of seeds, then of the plan.
@@ -114,15 +114,15 @@ class Result(ABC, Generic[Fold]):
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """Everything that the predictions depend on, but the data."""
+        """Everything that the predictions depend on except the data."""
         return self.run.about
 
     @property
     def folder(self) -> Path:
-        """Of the run.
+        """The folder of the run.
 
         Raises:
-            UsageError: the folds are kept nowhere.
+            UsageError: the folds are not stored.
         """
         if self.run.folder is None:
             raise UsageError(
@@ -139,7 +139,7 @@ class Result(ABC, Generic[Fold]):
 
     @abstractmethod
     def figures(self) -> dict[str, Any]:
-        """The scores, in what JSON can hold."""
+        """The scores as JSON values."""
 
     @abstractmethod
     def fold_facts(self, fold: Fold) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class Result(ABC, Generic[Fold]):
 
     @abstractmethod
     def compared_figures(self) -> dict[tuple[str, str], Figure]:
-        """What `compared` compares, by data set and row of the table."""
+        """The figures for `compared`, by data set and row of the table."""
 
     def chosen_on(self) -> str:
         """How the epoch was chosen, in words; "" if unknown."""
@@ -200,7 +200,7 @@ class Result(ABC, Generic[Fold]):
     # -- output -------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Figures and everything that they were made of; predictions stay in the folds' files."""
+        """Figures and provenance; predictions are in the folds' files."""
         return {
             "format": FORMAT,
             "protocol": self.protocol.to_dict(),
@@ -216,11 +216,11 @@ class Result(ABC, Generic[Fold]):
         }
 
     def _repr_markdown_(self) -> str:
-        """What a notebook shows."""
+        """For notebooks."""
         return self.to_markdown()
 
     def to_markdown(self) -> str:
-        """The table with what it was made of under it."""
+        """The table with its provenance below."""
         found = ", ".join(f"{name} {number}" for name, number in self.run.versions.items())
         lines = [
             f"## {self.protocol.heading}",
@@ -237,10 +237,10 @@ class Result(ABC, Generic[Fold]):
         return "\n".join(lines) + "\n" + published_table(self.protocol.published)
 
     def save(self) -> tuple[Path, Path]:
-        """Write ``result.json``, ``result.md`` and, where there is no truth, submissions.
+        """Write ``result.json``, ``result.md`` and, without truth, submissions.
 
         Raises:
-            UsageError: the folds were kept in no folder.
+            UsageError: the folds are not stored in a folder.
         """
         document, table = self.folder / RESULT, self.folder / TABLE
         text = json.dumps(sealed(self.to_dict()), indent=1, allow_nan=False)
@@ -271,7 +271,7 @@ def comparison_table(first: Result[Any], second: Result[Any], rows: Iterable[Com
 
 
 def comparison_notes(first: Result[Any], second: Result[Any]) -> list[str]:
-    """What the two runs were, and in which settings they differ."""
+    """Descriptions of the two runs, and their different settings."""
     names = _told_apart(first, second)
     notes = [
         f"{name}: {one.protocol.heading}, seeds {', '.join(map(str, one.protocol.seeds))}"
@@ -286,7 +286,7 @@ def comparison_notes(first: Result[Any], second: Result[Any]) -> list[str]:
 
 
 def _told_apart(first: Result[Any], second: Result[Any]) -> tuple[str, str]:
-    """The models' names, with what tells the runs apart where they are one."""
+    """The models' names; if equal, with the differences of the runs."""
     if first.model != second.model:
         return first.model, second.model
     here, there = (one.run.folder.parts if one.run.folder else () for one in (first, second))
@@ -300,7 +300,7 @@ def _told_apart(first: Result[Any], second: Result[Any]) -> tuple[str, str]:
 
 
 def published_table(benchmark: str) -> str:
-    """Markdown of the published rows of a benchmark; empty where it has none."""
+    """Markdown of the published rows of a benchmark; empty if there are none."""
     if not benchmark:
         return ""
     rows = rows_for(benchmark)

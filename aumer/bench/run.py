@@ -111,16 +111,16 @@ def run(
 def task_and_store(
     protocol: Protocol, model: str, options: Options, folder: StrPath | None = None
 ) -> tuple[Task[Any, Any, Any], dict[str, Any], Store]:
-    """The task of a run, all that its predictions depend on but the data, and where it is kept.
+    """The task of a run, everything that its predictions depend on except the data, and its store.
 
-    Nothing is read or written.
+    No data are read and nothing is written.
 
     Args:
-        model, folder: as `run` takes them.
+        model, folder: as for `run`.
 
     Raises:
-        UsageError: unknown model, or options or a protocol that it has no use for.
-        ConfigError, WeightsError: settings or weights that cannot be used.
+        UsageError: unknown model, or options or a protocol that do not fit it.
+        ConfigError, WeightsError: invalid settings or weights.
     """
     require_path("model", model, "a name, or the path of weights or of training settings")
     if not isinstance(options.settings, Settings | None):
@@ -128,12 +128,12 @@ def task_and_store(
     kind = task_of(protocol.kind)
     model = model or kind.default_model
     task = kind(protocol, model, options)
-    about: dict[str, Any] = json.loads(json.dumps(task.about()))  # as the file gives it back
+    about: dict[str, Any] = json.loads(json.dumps(task.about()))  # as read from the file
     return task, about, Store(_folder(folder, protocol, model, about))
 
 
 def stored(folder: StrPath) -> Result[Any]:
-    """A finished run, scored again from its folds by the rules that its ``result.json`` states.
+    """A finished run, scored again from its folds by the rules in its ``result.json``.
 
     Raises:
         UsageError: the folder holds no finished run, or a fold is missing.
@@ -159,12 +159,12 @@ def stored(folder: StrPath) -> Result[Any]:
 def scored(
     kind: type[Task[Any, Any, Any]], made: Run, truth: TaskTruth, store: Store
 ) -> Result[Any]:
-    """The score of the folds that a store holds.
+    """The score of stored folds.
 
     Raises:
         UsageError: a fold is missing, damaged or of another run.
     """
-    # Whom a model learned from does not matter to its score.
+    # The training subjects do not affect the score.
     planned = plan(replace(made.protocol, train_subjects=0), truth.subject_keys, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []
@@ -190,10 +190,10 @@ def scored(
 def roots_by_name(
     protocol: Protocol, roots: StrPath | Mapping[str, StrPath] | None
 ) -> Mapping[str, StrPath]:
-    """The folders of data sets by name, as they were given; none for `None`.
+    """The given folders of data sets by name; empty for `None`.
 
     Raises:
-        UsageError: one folder, and the protocol has several data sets.
+        UsageError: one folder is given, but the protocol has several data sets.
     """
     if roots is None or isinstance(roots, Mapping):
         return roots or {}

@@ -1,4 +1,4 @@
-"""Data sets as benchmarks read them: records and features, of real videos or of simulated faces."""
+"""Data sets of benchmarks: records and features, of real videos or simulated faces."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ from aumer.training.videos import LabeledVideo, extract
 from aumer.types import Annotation, Features, VideoRecord
 from aumer.workers import Workers
 
-#: Called with what is being done, how much of it is done, and how much there is.
+#: Called with the present step, the amount done, and the total.
 Progress = Callable[[str, int, int], object]
 
 
 class Source(Protocol):
-    """A data set, opened."""
+    """An open data set."""
 
     def records(self) -> tuple[VideoRecord, ...]:
         """Every video with its annotations."""
         ...
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of its scores should know."""
+        """Notes for the scores."""
         ...
 
     def left_out(self) -> tuple[Mapping[str, Any], ...]:
-        """Rows that no record holds, as their frames are not in their videos."""
+        """Rows without a record, since their frames are not in their videos."""
         ...
 
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
     ) -> tuple[LabeledVideo, ...]:
-        """Their features at ``settings.motion.rate``, in the order of the records."""
+        """Features at ``settings.motion.rate``, in the order of the records."""
         ...
 
 
 @dataclass(frozen=True)
 class _Replayed:
-    """Tables of a data set whose timelines are replayed.
+    """The tables of a data set for replay.
 
     Attributes:
-        fps: frames per second in which the table counts.
-        lengths: a list of the videos' lengths, or "".
+        fps: frame rate of the table.
+        lengths: table of the videos' lengths, or "".
     """
 
     table: str
@@ -77,11 +77,11 @@ def open_source(
     """The data set below `root`.
 
     Args:
-        level, seed: of simulated data sets; others have none.
-        mismatch: what becomes of rows whose frames are not in their videos.
+        level, seed: for simulated data sets only.
+        mismatch: policy for rows whose frames are not in their videos.
 
     Raises:
-        UsageError: unknown data set, or it cannot be read.
+        UsageError: unknown or unreadable data set.
     """
     require_source(dataset)
     if dataset in SIMULATED:
@@ -90,7 +90,7 @@ def open_source(
 
 
 def require_source(dataset: str) -> None:
-    """Complain of a name that no data set has.
+    """Raise for an unknown data set.
 
     Raises:
         UsageError: unknown data set; the message lists the choices.
@@ -104,7 +104,7 @@ def require_source(dataset: str) -> None:
 
 
 class Videos:
-    """A data set of videos, or of features that its owners computed."""
+    """A data set of videos, or of features computed by its owners."""
 
     def __init__(self, dataset: DataSet, root: Path, mismatch: Mismatch = DEFAULT) -> None:
         self._dataset = dataset
@@ -155,15 +155,15 @@ class _Extraction:
 
 
 def _extracted(job: _Extraction) -> tuple[int, LabeledVideo]:
-    # A video without a face is not left out: what is in it counts as missed.
+    # A video without a face is not left out: its expressions count as missed.
     (video,) = extract([job.record], job.settings, cache=job.cache, min_coverage=0.0)
     return job.number, video
 
 
 class Simulated:
-    """A data set's timelines as its coders wrote them, replayed by simulated faces.
+    """A data set's coded timelines, replayed by simulated faces.
 
-    Truth is in frames of the table, whatever the features' rate.
+    Truth is in frames of the table, independent of the features' rate.
     """
 
     def __init__(self, dataset: str, root: Path, level: str, seed: int) -> None:
@@ -232,7 +232,7 @@ class Simulated:
 
 
 def _in_frames(features: Features, record: VideoRecord) -> Features:
-    """The features with the frames of the record's video, which may have another rate."""
+    """The features with frame numbers of the record's video, which may have another rate."""
     assert record.frames is not None
     frames = np.rint(features.times * record.fps).astype(np.int64)
     return replace(features, frames=np.minimum(frames, record.frames - 1))

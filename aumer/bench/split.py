@@ -15,7 +15,7 @@ from aumer.recognition.sequences.splits import hold_out, k_fold
 
 #: Data set and subject of a video or clip.
 SubjectKey = tuple[str, str]
-#: From those of all items and a number of groups: who is tested together, group by group.
+#: From the keys of all items and a number of groups to the groups of subjects tested together.
 Draw = Callable[[Sequence[SubjectKey], int], list[set[SubjectKey]]]
 
 #: Seed of the groups of subjects, independent of the seed of training.
@@ -27,7 +27,7 @@ class Fold:
     """Indices of the test and training items (videos, clips) of a fold.
 
     Attributes:
-        dataset: whose score it is of; "" of a split that knows no data sets.
+        dataset: data set whose score it belongs to; "" for a split without data sets.
     """
 
     name: str
@@ -47,8 +47,9 @@ def plan(
             items. Otherwise each data set is split, into groups of similar numbers of subjects.
 
     Raises:
-        UsageError: fewer subjects than groups, or than a model is to learn from; if pooled, fewer
-            than two subjects, one data set to cross, or one subject alone to hold out.
+        UsageError: fewer subjects than groups or than `train_subjects`; if pooled, fewer than two
+            subjects, only one data set for a cross-data-set split, or only one subject for a
+            hold-out.
     """
     if pooled:
         groups, subject_keys = _pooled_groups(protocol, subject_keys)
@@ -56,7 +57,7 @@ def plan(
         groups = _groups(protocol, subject_keys, protocol.datasets, _equal_in_subjects)
     folds = []
     for name, dataset, out in groups:
-        # A subject of that name in another data set may be another person, or the same one.
+        # A subject with the same name in another data set may be the same or another person.
         names = {subject for _, subject in out}
         trained = [
             k
@@ -71,7 +72,7 @@ def plan(
     return tuple(folds)
 
 
-#: A fold's name and data set, and whom it tests.
+#: A fold's name, data set and test subjects.
 _Group = tuple[str, str, set[SubjectKey]]
 
 
@@ -95,7 +96,9 @@ def _groups(
 def _pooled_groups(
     protocol: Protocol, subject_keys: Sequence[SubjectKey]
 ) -> tuple[list[_Group], Sequence[SubjectKey]]:
-    """The groups, and the items as the groups name them: without their data sets, but to cross."""
+    """The groups, and the items' keys as in the groups: without data sets, except across data
+    sets.
+    """
     subjects = tuple(dict.fromkeys(s for _, s in subject_keys))
     if len(subjects) < 2:
         raise UsageError(f"leave-one-subject-out needs two subjects or more; found {subjects}")
@@ -141,7 +144,7 @@ def _held_out(subject_keys: Sequence[SubjectKey], folds: int) -> set[SubjectKey]
 def _fewer(
     fold: str, trained: list[int], subject_keys: Sequence[SubjectKey], subjects: int
 ) -> list[int]:
-    """The items of so many of the subjects; those of fewer are among those of more."""
+    """The items of a drawn number of the subjects; smaller sets are subsets of larger ones."""
     everyone = sorted({subject_keys[k] for k in trained})
     if not subjects or not everyone:
         return trained

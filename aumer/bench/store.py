@@ -26,14 +26,14 @@ from aumer.foreign import foreign, read_json
 from aumer.names import FileNames, file_name
 
 RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
-#: The report's name in a run's folder, where it is drawn.
+#: The report's name in a run's folder.
 REPORT = "report.html"
-#: What runs of recognition were called by before they had this layout.
+#: The identity file of recognition runs before this layout.
 OLD = "about.json"
 FORMAT, FOLD_FORMAT = "aumer-bench/1", "aumer-bench-fold/1"
-#: Of all else in a file. Files of before have none.
+#: Key of the digest of the rest of a file. Old files have none.
 SEAL = "sha256"
-#: What a fold says of its file of weights, where it has one.
+#: Key of a fold's record of its file of weights, if any.
 WEIGHTS = "weights"
 
 Parsed = TypeVar("Parsed")
@@ -44,7 +44,7 @@ class Store:
     """The folder of one run.
 
     Raises:
-        UsageError: by every method that reads: the folder holds no such file, or a damaged one.
+        UsageError: in every method that reads: the file is missing or damaged.
     """
 
     folder: Path
@@ -82,14 +82,14 @@ class Store:
 
     @property
     def claimed(self) -> bool:
-        """Whether it contains a run, finished or not."""
+        """Whether the folder has a run, finished or not."""
         return (self.folder / RUN).exists()
 
     def check_layout(self) -> None:
-        """Complain of a folder of before recognition had this layout.
+        """Raise for a folder with the old layout of recognition.
 
         Raises:
-            UsageError: says how it is converted.
+            UsageError: the message says how to convert it.
         """
         if (self.folder / OLD).exists():
             raise UsageError(
@@ -99,7 +99,7 @@ class Store:
             )
 
     def claim(self, about: Mapping[str, Any]) -> None:
-        """Take the folder for this run."""
+        """Mark the folder as this run's."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -108,7 +108,7 @@ class Store:
             write_json(self.folder / RUN, about)
 
     def about(self) -> dict[str, Any]:
-        """What `claim` wrote."""
+        """The content written by `claim`."""
         return self.document(RUN)
 
     def document(self, name: str) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Store:
         found: dict[str, Any] = read_json(self.folder / name, "a run of `aumer bench`")
         if not isinstance(found, dict):
             raise UsageError(f"{self.folder / name} holds no JSON object: it is damaged")
-        with foreign(self.folder / name, "a run of `aumer bench`"):  # no digest has 1e999
+        with foreign(self.folder / name, "a run of `aumer bench`"):  # no digest contains 1e999
             whole = intact(found)
         if not whole:
             raise UsageError(
@@ -143,7 +143,7 @@ class Store:
         write_json(self.folder / DATA, sealed({"format": FORMAT, **values}))
 
     def read_data(self, read: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
-        """What is scored, as `read` makes it of the document."""
+        """The truth, parsed by `read`."""
         found = self.document(DATA)
         with foreign(self.folder / DATA, "what was scored"):
             return read(found)
@@ -154,43 +154,43 @@ class Store:
         """Path of a fold's result."""
         folder = self.folder / f"seed-{seed}"
         path = folder / FileNames(folder)(name, ".json")
-        # The rule of before gave several names one file; what a file holds says whose it is.
+        # The old naming rule gave several folds one file; the content says which fold it is.
         before = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}.json"
         if before != path and before.exists() and not path.exists():
-            # One that is damaged is made anew, under its own name.
+            # A damaged one is made again, under its own name.
             with contextlib.suppress(UsageError):
                 if read_fold(before, lambda v: (v["fold"], v["seed"])) == (name, seed):
                     return before
         return path
 
     def state_path(self, seed: int, name: str, made_by: str) -> Path:
-        """Where the state of a fold's training is kept until its result is there.
+        """Path of the state of a fold's training, until its result exists.
 
         Args:
-            made_by: digest of all that the fold depends on.
+            made_by: digest of everything that the fold depends on.
         """
         return self.folder / f"seed-{seed}" / f"{file_name(name)}.{made_by[:12]}.checkpoint"
 
     def weights_path(self, seed: int, name: str) -> Path:
-        """Where a fold's model is kept, if it is."""
+        """Path of a fold's model, if stored."""
         return self.fold_path(seed, name).with_suffix(".safetensors")
 
     def has_weights(self, seed: int, name: str) -> bool:
-        """Whether the model that gave a fold's result is there, as it was written."""
+        """Whether the model of a fold's result exists unchanged."""
         path = self.weights_path(seed, name)
         said = read_fold(self.fold_path(seed, name), lambda values: values.get(WEIGHTS))
         return path.is_file() and said == weights_record(path)
 
     def write_fold(self, result: Mapping[str, Any]) -> None:
-        """Keep a fold's result, and delete the state of its training."""
+        """Store a fold's result, and delete the state of its training."""
         path = self.fold_path(result["seed"], result["fold"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A line a key: rows of numbers with a line a number would be long.
+        # One line per key: one line per number would make long files.
         lines = ",\n".join(
             f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in sealed(result).items()
         )
         atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
-        if WEIGHTS not in result:  # those of an earlier run gave another result
+        if WEIGHTS not in result:  # existing weights belong to an earlier result
             self.weights_path(result["seed"], result["fold"]).unlink(missing_ok=True)
         self._forget_states(result["seed"], result["fold"])
 
@@ -209,7 +209,7 @@ class Store:
             return f"made of other {' and '.join(changed)}"
         if unknown:
             return f"from before it was kept what made them ({', '.join(unknown)})"
-        # Killed between the result and this: the state would lie there for good.
+        # Interrupted between the result and this step, the state would stay forever.
         self._forget_states(seed, name)
         return ""
 
@@ -224,8 +224,8 @@ class Store:
         """A fold's result.
 
         Args:
-            run: the digest of what the run depends on.
-            parse: of the file's values.
+            run: the digest of everything that the run depends on.
+            parse: parser of the file's values.
         """
         path = self.fold_path(seed, name)
         if not path.exists():
@@ -242,20 +242,20 @@ class Store:
 
 
 def weights_record(path: Path) -> dict[str, str]:
-    """What a fold says of its file of weights."""
+    """A fold's record of its file of weights."""
     return {"file": path.name, SEAL: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, over one that is there."""
+    """Write a JSON file, replacing an existing one."""
     atomic_write(path, json.dumps(value, indent=1, allow_nan=False) + "\n", overwrite=True)
 
 
 def read_fold(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
-    """A fold's result from its file, as `parse` makes it of the file's values.
+    """A fold's result from its file, parsed by `parse`.
 
     Raises:
-        UsageError: it is missing, damaged or something else.
+        UsageError: it is missing, damaged or has another form.
     """
     advice = "Delete it, and the next run makes it anew"
     found: dict[str, Any] = read_json(path, "a fold of aumer's", advice=advice)
@@ -269,20 +269,20 @@ def read_fold(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parse
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """With a digest of all of it, as JSON gives it back."""
+    """The values with a digest of all of them, as read back from JSON."""
     plain: dict[str, Any] = json.loads(json.dumps({k: v for k, v in values.items() if k != SEAL}))
     return {**values, SEAL: digest(plain)}
 
 
 def intact(found: Any) -> bool:
-    """Whether nothing was changed since it was sealed; what was never sealed may be intact."""
+    """Whether nothing was changed since `sealed`; True without a digest."""
     if not isinstance(found, dict) or SEAL not in found:
         return True
     return bool(found[SEAL] == digest({k: v for k, v in found.items() if k != SEAL}))
 
 
 def _fit(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two runs are one; versions, which runs of before held, are each fold's own."""
+    """Whether two runs are the same; versions, which old runs contain, belong to each fold."""
     return _unversioned(before) == now
 
 

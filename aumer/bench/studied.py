@@ -1,4 +1,4 @@
-"""The table of a study: every row's figures with intervals, and its difference to the base row."""
+"""The table of a study: figures of every row with intervals, and differences to the base row."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
 
 #: The page's name in a study's folder.
 PAGE = "study.html"
-#: What became of a row.
+#: Status of a row.
 DONE, FAILED, LEFT_OUT, WAITING = "done", "failed", "left out", "not run"
 
 
 @dataclass(frozen=True, eq=False)
 class StudiedRow:
-    """A row and what it gave.
+    """A row and its result.
 
     Attributes:
         model: its name, for people.
-        description: what it changes, on one line.
+        description: its changes, on one line.
         status: `DONE`, `FAILED`, `LEFT_OUT` or `WAITING`.
-        words: why it is not done.
-        note: what a reader must know of it.
-        published: figures that a publication prints for it, by name.
-        figures: by data set and score; empty where it is not done.
-        split: heading of the protocol that it was run with, split and all.
-        chosen_on: what decides which epoch counts.
-        cautions: what its scores are not free of.
-        seeds, folds: how many.
-        parameters: learned numbers of its network; `None` where there are none, or nobody knows.
-        minutes: that its folds took, summed.
-        folder: of its run.
+        words: the reason if it is not done.
+        note: a note for the reader.
+        published: published figures for it, by name.
+        figures: by data set and score; empty if it is not done.
+        split: heading of its protocol, including the split.
+        chosen_on: data on which the epoch was chosen.
+        cautions: known biases of its scores.
+        seeds, folds: their numbers.
+        parameters: number of parameters of its network; `None` if there are none or it is unknown.
+        minutes: total time of its folds.
+        folder: folder of its run.
     """
 
     name: str
@@ -64,7 +64,7 @@ class StudiedRow:
 
 
 def tried(row: StudiedRow, result: Result[Any], parameters: int | None) -> StudiedRow:
-    """A row with what its run gave."""
+    """A row with the result of its run."""
     return replace(
         row,
         model=result.model,
@@ -87,19 +87,20 @@ class Line:
     """One score of one row.
 
     Attributes:
-        value: mean over seeds; `None` of a row that is not done.
-        low, high: 95 % interval over subjects, or the range of the seeds, where that is wider;
+        value: mean over seeds; `None` for a row that is not done.
+        low, high: 95 % interval over subjects, or the range of the seeds if it is wider;
             `interval_over` says which.
-        less_base, less_base_low, less_base_high: the row's score less the base row's, and its 95 %
-            interval over the same resamples of subjects; `None` of the base, or without one.
-        p, p_holm: two-sided, of this difference alone, and with Holm's correction for as many
-            comparisons as rows were compared by this score.
-        seeds_range: by how much the seeds of the two rows lie apart, at most. Where that is more
-            than the interval is wide, another training may turn the difference round.
-        subjects: that were tested.
-        detectable: from which true difference to the base on one is found 80 % of the time, over
-            these subjects; `None` where nothing is known of it (`aumer.evaluation.power`).
-        words: why there is no figure, or no difference.
+        less_base, less_base_low, less_base_high: the row's score minus the base row's, and its 95 %
+            interval over the same resamples of subjects; `None` for the base row, or without a
+            base.
+        p, p_holm: two-sided p-values of this difference: uncorrected, and with Holm's correction
+            for all rows compared by this score.
+        seeds_range: the larger range of the seeds of the two rows. If it exceeds the width of the
+            interval, another training may reverse the difference.
+        subjects: number of test subjects.
+        detectable: the smallest true difference to the base that is detected with a power of 80 %
+            over these subjects; `None` if unknown (`aumer.evaluation.power`).
+        words: the reason for a missing figure or difference.
     """
 
     row: str
@@ -128,7 +129,7 @@ class Line:
 
     @property
     def seeds_vary_more(self) -> bool:
-        """Whether seeds vary more than the difference's interval is wide."""
+        """Whether the range of the seeds exceeds the width of the difference's interval."""
         if None in (self.seeds_range, self.less_base_low, self.less_base_high):
             return False
         return self.seeds_range > self.less_base_high - self.less_base_low  # type: ignore[operator]
@@ -136,11 +137,11 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Studied:
-    """A study with what its rows gave.
+    """A study with the results of its rows.
 
     Attributes:
-        folder: of the study; `None` for one that is kept nowhere.
-        notes: what a reader of the table must know.
+        folder: folder of the study; `None` if it is not stored.
+        notes: notes for the table.
     """
 
     name: str
@@ -153,10 +154,10 @@ class Studied:
 
     @property
     def page_path(self) -> Path:
-        """Where the page lies.
+        """Path of the page.
 
         Raises:
-            UsageError: the study is kept nowhere.
+            UsageError: the study is not stored.
         """
         if self.folder is None:
             raise UsageError(
@@ -166,18 +167,18 @@ class Studied:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The rows that failed when they were last run."""
+        """The rows that failed in their last run."""
         return tuple(row.name for row in self.rows if row.status == FAILED)
 
     @property
     def heading(self) -> str:
-        """The title with the split in force."""
+        """The title with the present split."""
         split = next((row.split for row in self.rows if row.split), "")
         title = _line(self.title)
         return f"{title}. {split}" if split else title
 
     def lines(self) -> tuple[Line, ...]:
-        """Every score of every row, in the order of rows; of a row that is not done one line."""
+        """Every score of every row, in the order of rows; one line for a row that is not done."""
         base = next(row for row in self.rows if row.name == self.base)
         made = [line for row in self.rows for line in _lines(row, base)]
         groups: dict[tuple[str, str], list[int]] = {}
@@ -191,16 +192,16 @@ class Studied:
         return tuple(made)
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines, in what JSON can hold."""
+        """The lines as JSON values."""
         return [asdict(line) for line in self.lines()]
 
     def to_csv(self) -> str:
-        """The lines under a header; what is not known is empty."""
+        """The lines below a header; unknown values are empty."""
         records = self.records()
         return csv_lines([records[0], *(record.values() for record in records)])
 
     def to_markdown(self) -> str:
-        """A table a data set, a line a row, and what a reader must know under them."""
+        """One table per data set, one line per row, and notes below."""
         parts = [f"## {self.heading}", ""]
         for data_set, table in self.tables():
             parts += [f"### {data_set}", ""] * (data_set != "all")
@@ -215,7 +216,7 @@ class Studied:
         return "\n".join(parts) + "\n"
 
     def tables(self) -> Iterator[tuple[str, list[list[str]]]]:
-        """By data set, a head and a line for each row, as words."""
+        """By data set, a header and a line for each row, as text."""
         lines = self.lines()
         for data_set in dict.fromkeys(line.data_set for line in lines if line.data_set) or ["all"]:
             own = [line for line in lines if line.data_set == data_set]
@@ -239,7 +240,7 @@ class Studied:
             yield data_set, table
 
     def published_table(self) -> list[list[str]]:
-        """The publication's figures, a line for each row that has any; empty without."""
+        """The published figures, one line for each row that has any; empty without."""
         columns = list(dict.fromkeys(k for row in self.rows for k in row.published))
         if not columns:
             return []
@@ -251,7 +252,7 @@ class Studied:
         return [["row", *columns], *rows]
 
     def remarks(self) -> list[str]:
-        """What a reader must know: how figures were made, what is missing, what rows note."""
+        """Notes for the reader: how figures were made, what is missing, notes of rows."""
         compared = len([r for r in self.rows if r.status == DONE]) - 1
         said = [
             "mean over seeds; in brackets 95 % over resampled subjects, or the least and the "
@@ -276,7 +277,7 @@ class Studied:
         return list(map(_line, [*said, *self.notes]))
 
     def _power(self) -> list[str]:
-        """From which difference to the base on these subjects would show one, by score."""
+        """The smallest differences to the base that these subjects can show, by score."""
         said, lines = [], [line for line in self.lines() if line.detectable is not None]
         for where in dict.fromkeys((line.data_set, line.score) for line in lines):
             own = [line for line in lines if (line.data_set, line.score) == where]
@@ -336,14 +337,14 @@ class Studied:
         )
 
     def _page_of(self, row: StudiedRow) -> str | None:
-        """The address of a row's own report beside the study's, where there is one."""
+        """The address of a row's own report beside the study's, if there is one."""
         if row.folder is None or self.folder is None or row.folder.parent != self.folder:
             return None
         return f"{row.folder.name}/{REPORT}" if (row.folder / REPORT).exists() else None
 
 
 def _line(text: str) -> str:
-    """What a file may say in several lines, in the one that its place has."""
+    """A text of several lines joined into one."""
     return " ".join(text.split())
 
 

@@ -36,16 +36,16 @@ from aumer.workers import Workers
 
 _log = logging.getLogger("aumer")
 
-#: A study's files, beside its rows' folders.
+#: The files of a study, beside the folders of its rows.
 STUDY, TABLE, TEXT = "study.json", "study.csv", "study.md"
 FORMAT = "aumer-study/1"
 
-#: What a row may change of the protocol: what a model learns from and how, and nothing of who is
-#: tested and how it is counted, so that all rows are scored over the same.
+#: Keys of the protocol that a row may change: training data and training, but not test subjects and
+#: scoring, so that all rows are scored on the same data.
 OF_ROWS = ("prior", "train_subjects", "selection")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-#: Called as a row begins: its name, its number from 1 on, and how many there are.
+#: Called at the start of a row with its name, its number from 1, and the number of rows.
 Begins = Callable[[str, int, int], object]
 
 
@@ -54,13 +54,13 @@ class StudyRow:
     """One variation.
 
     Attributes:
-        model: as `aumer bench` takes it; "" for the study's.
+        model: as for `aumer bench`; "" for the study's.
         set: keys of the model's training preset or of the recognizer, and settings of faces, motion
-            and rules ("rules.min_s"), beside the study's.
+            and rules ("rules.min_s"), in addition to the study's.
         decoder: of spotting networks; "" for the protocol's.
-        changes: of the protocol: `OF_ROWS`.
-        note: what a reader must know of it.
-        published: figures that the publication prints for it, by name.
+        changes: keys of the protocol: `OF_ROWS`.
+        note: a note for the reader.
+        published: published figures for it, by name.
     """
 
     model: str = ""
@@ -84,10 +84,10 @@ class StudyRow:
             require(number, f"published.{name}", value, "a number")
 
     def description(self, model: str = "") -> str:
-        """What it changes, on one line.
+        """Its changes, on one line.
 
         Args:
-            model: the study's, which need not be said.
+            model: the study's model, which is not repeated.
         """
         parts = [self.model] if self.model not in ("", model) else []
         parts += [f"{k}={json.dumps(v)}" for k, v in {**self.set, **self.changes}.items()]
@@ -97,19 +97,19 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class Study:
-    """A study; what a file holds.
+    """A study, the content of a file.
 
     Attributes:
         name: the file's.
         title: one line for people.
         protocol: by name or file.
         rows: by name, `StudyRow` as a table.
-        base: the row that the others are held to.
-        model: of all rows that name none; "" for the task's.
-        set: keys that all rows change, unless they say otherwise.
-        changes: of the protocol, in all rows.
-        source: the publication that it repeats, and where its figures were read.
-        note: what a reader of the table must know.
+        base: the row that the others are compared with.
+        model: model of rows that name none; "" for the task's.
+        set: keys that all rows change, unless they have other values.
+        changes: changed keys of the protocol, in all rows.
+        source: the publication that it repeats, and the source of its figures.
+        note: a note for the table.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Study:
         return strict.build(StudyRow, self.rows[name], f"rows.{name}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
+        """Plain values for JSON and TOML."""
         return strict.plain(self)
 
 
@@ -170,12 +170,12 @@ def _selections(study: Study) -> list[tuple[str, Any]]:
 
 
 def names() -> tuple[str, ...]:
-    """The studies that ship."""
+    """The built-in studies."""
     return strict.presets("studies")
 
 
 def load(which: str | PathLike[str] | Study) -> Study:
-    """A study that ships, by name, or the TOML file at a path.
+    """A built-in study by name, or the TOML file at a path.
 
     Raises:
         ConfigError: no such study or file, not TOML, or a key or value that is not allowed.
@@ -187,7 +187,7 @@ def load(which: str | PathLike[str] | Study) -> Study:
     study = replace(strict.build(Study, values, str(which)), name=path.stem)
     beside = path.parent / study.protocol
     if study.protocol.endswith(".toml") and not Path(study.protocol).is_absolute():
-        # Paths in a file are relative to its folder, as those of `aumer train` are.
+        # Paths in a file are relative to its folder, as in `aumer train`.
         study = replace(study, protocol=str(beside)) if beside.is_file() else study
     return study
 
@@ -201,14 +201,12 @@ class PlannedRow:
 
     Attributes:
         model: its name, for people.
-        description: what it changes, on one line.
-        folder: of its run.
-        parameters: learned numbers of its network; `None` where it has none, or nobody knows.
-        epochs: of training, at most; `None` where none are counted.
-        folds, done: with all seeds, and those of them that are there; `None` where the data were
-            not given.
-        seconds: that what is left takes one worker, by the folds that are there; `None` where none
-            is.
+        description: its changes, on one line.
+        folder: folder of its run.
+        parameters: number of parameters of its network; `None` if it has none or it is unknown.
+        epochs: largest number of training epochs; `None` if there are none.
+        folds, done: number of folds with all seeds, and of finished ones; `None` without data.
+        seconds: remaining time with one worker, estimated from finished folds; `None` without any.
     """
 
     name: str
@@ -224,7 +222,7 @@ class PlannedRow:
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A row whose settings were found good."""
+    """A row with valid settings."""
 
     name: str
     row: StudyRow
@@ -238,11 +236,11 @@ class _Ready:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is asked for instead of a study's own; rows still go before it.
+    """Changes to a study; values of rows take precedence.
 
     Attributes:
-        protocol: another one, by name or file; "" for the study's.
-        of_protocol: keys of the protocol, of one as "scoring.iou" too.
+        protocol: another protocol, by name or file; "" for the study's.
+        of_protocol: changed keys of the protocol, also nested ones such as "scoring.iou".
         overrides, decoder, settings, cache: see `aumer.bench.task.Options`.
     """
 
@@ -262,14 +260,15 @@ def plan_study(
     folder: StrPath | None = None,
     rows: Sequence[str] = (),
 ) -> tuple[PlannedRow, ...]:
-    """What a study would run, and what of it is there. Nothing is run, read of videos or written.
+    """The plan of a study: its rows, and what is finished. No video is read, and nothing is run or
+    written.
 
     Args:
-        roots: of the data sets; without, how many folds there are is not known.
-        rows: those alone; by default all.
+        roots: folders of the data sets; without them the number of folds is unknown.
+        rows: only these rows; by default all.
 
     Raises:
-        UsageError, ConfigError: what cannot be run: of the first row at fault.
+        UsageError, ConfigError: the error of the first row that cannot be run.
     """
     study, changes = load(study), changes or Changes()
     ready = _ready(study, changes, _folder(folder, study, changes), _chosen(study, rows))
@@ -298,7 +297,7 @@ def _planned(one: _Ready, study: Study, subject_keys: Sequence[SubjectKey] | Non
 
 
 def _seconds(one: _Ready, seed: int, fold: str) -> float | None:
-    """How long a fold took that is there; whether its data are still the same is not looked at."""
+    """Duration of a finished fold; its data are not checked for changes."""
     path = one.store.fold_path(seed, fold)
     if not path.exists():
         return None
@@ -306,7 +305,7 @@ def _seconds(one: _Ready, seed: int, fold: str) -> float | None:
         found: tuple[str, float] = read_fold(
             path, lambda values: (values["depends"]["run"], float(values["seconds"]))
         )
-    except UsageError:  # damaged: it is made again
+    except UsageError:  # damaged: it will be run again
         return None
     return found[1] if found[0] == digest(one.about) else None
 
@@ -320,7 +319,7 @@ def _ready(
     overwrite: bool = False,
     score_only: bool = False,
 ) -> list[_Ready]:
-    """The rows, each found good, before anything is read or run."""
+    """The rows, all checked before anything is read or run."""
     protocol = protocols.load(changes.protocol or study.protocol)
     for table in (study.changes, changes.of_protocol):
         protocol = protocol.changed(table) if table else protocol
@@ -369,7 +368,7 @@ def _row_ready(
 
 
 def _parted(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of a table of keys the settings of faces, motion and rules, and the model's own keys."""
+    """A table of keys split into settings of faces, motion and rules, and the model's keys."""
     of_settings = {section.name for section in fields(Settings)}
     found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for key, value in table.items():
@@ -394,7 +393,9 @@ def _settings(
 
 
 def _over(*tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The later before the earlier, and after them in order, as keys may reach into tables."""
+    """The tables merged; keys of later ones take precedence and come last, since they may be nested
+    in earlier ones.
+    """
     found: dict[str, Any] = {}
     for table in tables:
         for key, value in table.items():
@@ -410,7 +411,7 @@ def _subject_keys(
 
 
 def _chosen(study: Study, rows: Sequence[str]) -> tuple[str, ...]:
-    """The rows asked for, in the study's order."""
+    """The requested rows, in the study's order."""
     for name in rows:
         if name not in study.rows:
             raise UsageError(
@@ -446,21 +447,21 @@ def run_study(
     command: str = "",
     keep_weights: bool = False,
 ) -> Studied:
-    """Run what of a study has not been run, and write its table.
+    """Run the unfinished rows of a study, and write its table.
 
     A failed row does not stop the others: the table gives the reason. The same call runs it again.
 
     Args:
         study: or its name or file.
         roots: the folder of the data set, or of each by name.
-        folder: of the study; by default ``aumer-bench/study-NAME-DIGEST`` here.
-        rows: run those alone; the others stand in the table as far as they were run before.
-        overwrite: a row's folder that holds another run is made this row's.
+        folder: folder of the study; by default ``aumer-bench/study-NAME-DIGEST`` here.
+        rows: run only these; the table shows the others if they were run before.
+        overwrite: replace another run in a row's folder.
         score_only, workers, progress, command, keep_weights: see `aumer.bench.run.run`.
-        begins: called as each row begins.
+        begins: called at the start of each row.
 
     Raises:
-        UsageError: data that cannot be read, or a folder that holds something else.
+        UsageError: unreadable data, or a folder with other content.
         ConfigError: settings of a row that do not fit; before anything is run.
     """
     study, changes = load(study), changes or Changes()
@@ -474,11 +475,11 @@ def run_study(
             f"the study reads {' and '.join(every[0].protocol.datasets)}, whose folder is not "
             "given: name it with `roots`"
         )
-    _subject_keys(every, given)  # data that cannot be read are told now, and not once for every row
+    _subject_keys(every, given)  # unreadable data raise here, once for all rows
     before = _before(target)
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
     for name in study.rows:
-        # Of the rows asked for, too: whoever ends this before their turn shall still see them.
+        # Also for requested rows, so that they are visible after an interruption.
         if name not in chosen or before.get(name, {}).get("status") == DONE:
             found[name] = _as_stored(study, changes, target, name) or found[name]
     made = Studied(
@@ -491,7 +492,7 @@ def run_study(
         study_notes(study, changes),
     )
     target.mkdir(parents=True, exist_ok=True)
-    _write(made, study)  # whose folder it is from now on
+    _write(made, study)  # marks the folder as this study's
     for number, one in enumerate(every, start=1):
         if begins:
             begins(one.name, number, len(every))
@@ -512,10 +513,10 @@ def run_study(
 
 
 def stored_study(folder: StrPath) -> Studied:
-    """A study as far as it was run, scored again from its rows' folds; nothing is run.
+    """The finished part of a study, scored again from the folds of its rows; nothing is run.
 
     Raises:
-        UsageError: the folder holds no study, or a damaged one.
+        UsageError: the folder has no study, or a damaged one.
     """
     target = as_path("folder", folder, "the path of a study's folder")
     document = _document(target)
@@ -537,12 +538,12 @@ def stored_study(folder: StrPath) -> Studied:
 
 
 def is_study(folder: StrPath) -> bool:
-    """Whether a folder holds a study."""
+    """Whether a folder has a study."""
     return (Path(folder) / STUDY).is_file()
 
 
 def study_notes(study: Study, changes: Changes) -> tuple[str, ...]:
-    """What a reader of the table must know of the study as it was asked for, a sentence each."""
+    """Notes for the table on the study and its changes, a sentence each."""
     told = [study.note] if study.note else []
     told += [f"repeats {study.source}"] if study.source else []
     common = _over(study.set, study.changes, changes.overrides, changes.of_protocol)
@@ -569,7 +570,7 @@ def _run_row(one: _Ready, study: Study, roots: Mapping[str, StrPath], **how: Any
             **how,
         )
     except Exception as error:
-        # One row's fault, of a part of the user's own perhaps, must not cost the others' hours.
+        # A fault in one row, perhaps in a user's part, must not stop the others.
         words = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
         _log.warning("row %s failed: %s", one.name, words)
         _log.debug("row %s", one.name, exc_info=True)
@@ -591,7 +592,7 @@ def _bare(study: Study, name: str, status: str, words: str = "") -> StudiedRow:
 
 
 def _as_stored(study: Study, changes: Changes, target: Path, name: str) -> StudiedRow | None:
-    """A row that nobody asked for now, if it was finished before with these settings."""
+    """A row that is not requested now, if it was finished before with these settings."""
     try:
         (one,) = _ready(study, changes, target, [name], overwrite=True)
         if one.store.about() != one.about:
@@ -607,7 +608,7 @@ _WAITS = "the same command runs it"
 def _not_done(
     study: Study, name: str, before: Mapping[str, Any], chosen: Sequence[str]
 ) -> StudiedRow:
-    """A row before it is run, with what befell it last."""
+    """A row before it is run, with its last status."""
     was = before.get(name, {})
     if was.get("status") == FAILED:
         return _bare(study, name, FAILED, str(was.get("words", "")))
@@ -620,7 +621,7 @@ def _not_done(
 
 
 def _check_other(target: Path, study: Study, *, overwrite: bool) -> None:
-    """Complain of a folder that holds something else than this study, as it is or was."""
+    """Raise if a folder has anything other than this study, in its present or an earlier form."""
     if Store(target).claimed:
         raise UsageError(
             f"{target} holds a run of `aumer bench`, and a study has one for every row: give it "
@@ -655,7 +656,7 @@ def _document(target: Path) -> dict[str, Any]:
 
 
 def _before(target: Path) -> Mapping[str, Any]:
-    """By name, what became of rows when the study was last run."""
+    """By name, the status of rows in the study's last run."""
     if not is_study(target):
         return {}
     found = _document(target)
@@ -664,7 +665,7 @@ def _before(target: Path) -> Mapping[str, Any]:
 
 
 def _write(made: Studied, study: Study) -> None:
-    """All that is beside the rows' folders, over what was there."""
+    """Write all files beside the rows' folders, replacing existing ones."""
     target = made.folder
     assert target is not None
     rows = {

@@ -38,12 +38,12 @@ class Challenge:
     """The format of one year's challenge.
 
     Attributes:
-        columns: of the header, in their order.
-        also: another header that was sent, and is read as well.
-        emotions: that a row may have; empty where only spotting is asked for.
-        files: of each source of the unseen videos.
-        fixed: what the organizers have said.
-        chosen: what they have not, and is done so here.
+        columns: columns of the header, in order.
+        also: another header that has been used, which is accepted as well.
+        emotions: allowed emotions of a row; empty if only spotting is required.
+        files: file name for each source of the unseen videos.
+        fixed: rules stated by the organizers.
+        chosen: choices made here where they state none.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Challenge:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of expressions that are asked for."""
+        """The required kinds of expressions."""
         return ("micro",) if self.emotions else ("micro", "macro")
 
     def describe(self) -> str:
-        """What is fixed, and what is chosen."""
+        """The fixed rules and the choices."""
         lines = [self.title]
         lines += [f"  said by the organizers: {rule}" for rule in self.fixed]
         lines += [f"  nowhere said, done here: {rule}" for rule in self.chosen]
@@ -105,7 +105,8 @@ def _spot_then_recognize(year: int) -> Challenge:
     )
 
 
-#: By name. The rules of 2023 are those of 2022; in what 2025 differs from 2024 is not at hand.
+#: By name. The rules of 2023 are those of 2022; the differences of 2025 from 2024 are not
+#: available.
 CHALLENGES: Mapping[str, Challenge] = {
     one.name: one
     for one in (
@@ -132,10 +133,10 @@ def challenge(name: str) -> Challenge:
 def written(
     asked: Challenge, predictions: Iterable[PredictedInterval], first_frame: int = 1
 ) -> str:
-    """The csv of one source's predictions, of the kinds that are asked for, sorted.
+    """The sorted csv of one source's predictions, of the required kinds.
 
     Raises:
-        UsageError: an expression has no label that the challenge has a word for.
+        UsageError: an expression's label has no equivalent in the challenge.
     """
     rows: list[tuple[Any, ...]] = []
     for p in predictions:
@@ -146,12 +147,12 @@ def written(
             rows.append((*subject_and_video(p.video), *span, emotion_of(asked, p.label)))
         else:
             rows.append((p.video, *span, KIND_WORDS[p.kind]))
-    # As names are written, whatever a spreadsheet would make of them: a server compares them.
+    # Names are written unescaped, even if a spreadsheet would change them: a server compares them.
     return text_lines([asked.columns, *sorted(rows)])
 
 
 def check_names(asked: Challenge, videos: Iterable[Video]) -> None:
-    """Complain of videos that a submission would call the same.
+    """Raise if a submission would use one name for two videos.
 
     Raises:
         UsageError: there are two of one source.
@@ -168,7 +169,7 @@ def check_names(asked: Challenge, videos: Iterable[Video]) -> None:
 
 
 def subject_and_video(name: str) -> tuple[str, str]:
-    """How the organizers' script knows a video, by its path below its source's folder.
+    """Subject and video name in the organizers' script, from the path below the source's folder.
 
     Example:
         >>> from aumer.bench.submission import subject_and_video
@@ -180,12 +181,13 @@ def subject_and_video(name: str) -> tuple[str, str]:
     return (str(int(subject)) if subject.isdecimal() else subject), parts[-1]
 
 
-#: What an expression without a class is called: 250 of the 442 of MEGC 2019's composite are so.
+#: Label of an expression without a class: the class of 250 of the 442 clips of MEGC 2019's
+#: composite.
 MOST_FREQUENT = "negative"
 
 
 def class_of(e: Expression) -> str:
-    """An expression's label, or else its most probable class, if one is; else nothing."""
+    """An expression's label, or else its most probable class; "" if no class is most probable."""
     if e.label:
         return e.label
     probs = e.probs or {}
@@ -194,10 +196,10 @@ def class_of(e: Expression) -> str:
 
 
 def emotion_of(asked: Challenge, label: str) -> str:
-    """The challenge's word for a recognizer's.
+    """The challenge's label for a recognizer's.
 
     Raises:
-        UsageError: it has none.
+        UsageError: there is none.
     """
     for word in (label, megc_class(label) or ""):
         if word in asked.emotions:
@@ -216,7 +218,7 @@ class SubmissionFault:
     """A fault in a submission file.
 
     Attributes:
-        line: of the file.
+        line: line number in the file.
         code: "encoding", "separator", "header", "blanks", "cells", "video", "frame", "reversed",
             "outside", "type", "emotion" or "duplicate".
     """
@@ -231,8 +233,8 @@ class CheckedSubmission:
     """The result of checking a file.
 
     Attributes:
-        rows: how many it has below its header.
-        notes: what is no fault, and may be none of what was meant.
+        rows: number of rows below the header.
+        notes: remarks that are not faults, but may show a mistake.
     """
 
     path: Path
@@ -262,9 +264,9 @@ def check(
     """Check a file against a challenge's format.
 
     Args:
-        videos: the unseen videos of the file's source or of all, of which a row must be; with
-            their number of frames, in which it must lie.
-        first_frame: what the file calls a video's first frame.
+        videos: the unseen videos allowed videos, of the file's source or of all, with their numbers
+            of frames, which rows must not exceed.
+        first_frame: number of a video's first frame in the file.
 
     Raises:
         UsageError: it cannot be read as CSV.
@@ -299,7 +301,7 @@ def check(
 
 
 def _form(content: bytes, sheet: Sheet) -> Iterator[SubmissionFault]:
-    """What a plain reader of CSV would take otherwise than the generous one here does."""
+    """Faults of form that only aumer's tolerant CSV reader accepts."""
     if encoding_of(content) != "utf-8-sig":
         yield SubmissionFault(1, "encoding", "the file is in UTF-16; save it in UTF-8")
     elif content.startswith(codecs.BOM_UTF8):
@@ -318,7 +320,7 @@ def _form(content: bytes, sheet: Sheet) -> Iterator[SubmissionFault]:
 
 
 class _Judge:
-    """Judges one line after the other."""
+    """Checks line by line."""
 
     def __init__(self, asked: Challenge, videos: Sequence[Video] | None, first_frame: int) -> None:
         self._asked, self._first = asked, first_frame
@@ -329,7 +331,7 @@ class _Judge:
         self._named: set[str] = set()
 
     def of(self, line: int, cells: Sequence[str]) -> Iterator[SubmissionFault]:
-        """What is wrong with a line."""
+        """The faults of a line."""
         columns = self._asked.columns
         if len(cells) != len(columns):
             yield SubmissionFault(
@@ -353,7 +355,7 @@ class _Judge:
                 f"{columns[-1]} must be one of {', '.join(allowed)}; found {word!r}."
                 + did_you_mean(word, allowed),
             )
-        # A second emotion for the same interval is a second prediction of it, too.
+        # A second emotion for the same interval is also a duplicate prediction.
         key = (*names, onset, offset, "" if self._asked.emotions else word)
         if key in self._seen:
             yield SubmissionFault(
@@ -362,7 +364,7 @@ class _Judge:
         self._seen.setdefault(key, line)
 
     def notes(self) -> Iterator[str]:
-        """What is known once all lines are read."""
+        """Remarks after all lines."""
         if self._videos:
             silent = [name for name in self._videos if name not in self._named]
             if silent:

@@ -21,8 +21,7 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.workers import Workers
 
-#: Called with what is being done ("features", "clips", "folds"), how much of it is done, and how
-#: much there is.
+#: Called with the present step ("features", "clips", "folds"), the amount done, and the total.
 Progress = Callable[[str, int, int], object]
 
 
@@ -32,9 +31,9 @@ class Options:
 
     Attributes:
         overrides: keys of the model's training preset, or of the recognizer's options.
-        decoder: instead of the protocol's.
+        decoder: decoder instead of the protocol's.
         settings: of features, rules, faces and motion; `None` for the default ones.
-        cache: folder for what is made of frames; `None` keeps nothing for another run.
+        cache: folder for inputs computed from frames; `None` for no cache.
     """
 
     overrides: Mapping[str, Any] | None = None
@@ -44,13 +43,13 @@ class Options:
 
 
 def require_keys(overrides: Mapping[str, Any] | None, known: Sequence[str], model: str) -> None:
-    """Complain of the first of `Options.overrides` that a model has no use for.
+    """Raise for the first of `Options.overrides` that a model does not have.
 
     Args:
-        known: keys that it has; those that are reached through one of them need no mention.
+        known: keys that it has; keys nested in one of them are also allowed.
 
     Raises:
-        UsageError: says what can be set, of the model and of the settings.
+        UsageError: the message lists the keys of the model and of the settings.
     """
     settings = tuple(strict.paths(load_settings().to_dict()))
     for key in overrides or {}:
@@ -79,7 +78,7 @@ class TaskTruth(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """All of it but what models read, as JSON has it: a run's ``data.json``."""
+        """Everything but the models' inputs, as JSON values: a run's ``data.json``."""
 
 
 class Work(ABC):
@@ -101,17 +100,17 @@ class Work(ABC):
     def predict(
         self, seed: int, checkpoint: Path | None, weights: Path | None = None
     ) -> dict[str, Any]:
-        """Fit and predict; the result in what JSON can hold.
+        """Fit and predict; the result as JSON values.
 
         Args:
-            checkpoint: from which a killed training goes on; `None` keeps none.
-            weights: where the fold's model is to be kept, over one that is there; given to those
-                alone whose task `keeps` one.
+            checkpoint: file for continuing an interrupted training; `None` for none.
+            weights: file for the fold's model, replacing an existing one; only for a task that
+                `saves_models`.
         """
 
 
 class TaskItems(Protocol):
-    """What folds are made of.
+    """The items of folds.
 
     Attributes:
         whose: data set and subject of each item.
@@ -123,7 +122,7 @@ class TaskItems(Protocol):
 
 Truth_ = TypeVar("Truth_", bound=TaskTruth)
 Items_ = TypeVar("Items_", bound=TaskItems)
-#: A fold's result as its file gives it back.
+#: A fold's result as read from its file.
 Done = TypeVar("Done")
 
 
@@ -131,16 +130,16 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     """A kind of benchmark, with one model under one protocol.
 
     Attributes:
-        kind: as protocols call it.
-        default_model: where none is asked for.
-        pooled: how `aumer.bench.split.plan` parts subjects.
-        no_use_for: keys of protocols, and options of the command line, that change nothing here.
-        code: modules and packages of aumer, by their names below ``aumer``, that predictions are
-            made by; a fold that others made is made again.
-        protocol: as it is run: a model that draws nothing at random has one seed.
+        kind: its name in protocols.
+        default_model: the model if none is requested.
+        pooled: see `aumer.bench.split.plan`.
+        no_use_for: keys of protocols, and options of the command line, that have no effect here.
+        code: modules and packages of aumer, by their names below ``aumer``, that affect
+            predictions; if they change, folds are run again.
+        protocol: as it is run: a deterministic model has one seed.
         name: the model's, for people.
-        resumes: whether a killed fold goes on from a file.
-        saves_models: whether a fold's model can be kept in a file of weights.
+        resumes: whether an interrupted fold can be continued from a file.
+        saves_models: whether a fold's model can be saved in a file of weights.
     """
 
     kind: ClassVar[str]
@@ -156,35 +155,37 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
 
     @abstractmethod
     def __init__(self, protocol: BenchProtocol, model: str, options: Options) -> None:
-        """Find the model, and complain of settings before anything is read or written.
+        """Find the model, and check the settings before anything is read or written.
 
         Raises:
-            UsageError: unknown model, or options or a protocol that it has no use for.
-            ConfigError, WeightsError: settings or weights that cannot be used.
+            UsageError: unknown model, or options or a protocol that do not fit it.
+            ConfigError, WeightsError: invalid settings or weights.
         """
 
     @classmethod
     @abstractmethod
     def models(cls, protocol: BenchProtocol) -> str:
-        """What `aumer bench list` says of a protocol's models."""
+        """Description of a protocol's models for `aumer bench list`."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """What the predictions of all folds depend on, but the data; "model" is a table of it."""
+        """Everything that the predictions of all folds depend on except the data; "model" is a
+        table in it.
+        """
 
     @abstractmethod
     def open(
         self, roots: Mapping[str, StrPath], workers: Workers, progress: Progress | None
     ) -> Truth_:
-        """What is scored.
+        """The truth.
 
         Raises:
-            UsageError: data that cannot be read.
+            UsageError: unreadable data.
         """
 
     @abstractmethod
     def prepare(self, truth: Truth_, workers: Workers, progress: Progress | None) -> Items_:
-        """What models read, of a truth that `open` gave."""
+        """The models' inputs for a truth from `open`."""
 
     @abstractmethod
     def depends(self, fold: Fold, items: Items_) -> dict[str, str]:
@@ -192,23 +193,23 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
 
     @abstractmethod
     def work(self, fold: Fold, items: Items_, workers: Workers) -> Work:
-        """A fold's work, for those workers."""
+        """The work of a fold for these workers."""
 
     def parts(self) -> tuple[object, ...]:
-        """What else predictions are made by, such as a model of the user's own."""
+        """Other parts that predictions depend on, such as a user's model."""
         return ()
 
     def in_force(self) -> Any:
-        """Every setting that predictions depend on, given or not, in what JSON can hold."""
+        """Every setting that predictions depend on, including defaults, as JSON values."""
         return {}
 
     def close(self) -> None:
-        """Let go of what was held for the folds."""
+        """Release resources of the folds."""
 
     # -- before anything is run ---------------------------------------------------------------
 
     def subject_keys(self, roots: Mapping[str, StrPath]) -> Sequence[SubjectKey]:
-        """Data set and subject of each item, by the tables alone: no video is read.
+        """Data set and subject of each item, from tables only: no video is read.
 
         Raises:
             UsageError: data that cannot be read.
@@ -216,15 +217,15 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         return self.open(roots, Workers(), None).subject_keys
 
     def parameters(self) -> int | None:
-        """Learned numbers of the network; `None` where there is none, or nobody knows."""
+        """Number of parameters of the network; `None` if there is none or it is unknown."""
         return None
 
     def epochs(self) -> int | None:
-        """Of training, at most; `None` where none are counted."""
+        """Largest number of training epochs; `None` if there are none."""
         return None
 
     def needed(self, names: Sequence[str], roots: Mapping[str, StrPath]) -> dict[str, StrPath]:
-        """The roots of these data sets.
+        """The folders of these data sets.
 
         Raises:
             UsageError: one is missing.
@@ -241,7 +242,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     @classmethod
     @abstractmethod
     def read(cls, document: Mapping[str, Any]) -> Truth_:
-        """A truth from what its `to_dict` gave.
+        """The inverse of a truth's `to_dict`.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.
