@@ -108,7 +108,7 @@ class Client:
         name, text = quote(os.fsencode(path.name)), quote(_json_text(options))
         try:
             if path.exists() and not path.is_file():  # a pipe would not end
-                raise VideoError(f"{path} is no file; `submit_path` takes a folder of images")
+                raise VideoError(f"{path} is not a file; `submit_path` takes a folder of images")
             file = path.open("rb")
         except OSError as error:
             raise VideoError(f"{path}: {error.strerror or error}") from error

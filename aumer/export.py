@@ -128,8 +128,8 @@ def export(
     portable = model.portable() if isinstance(model, Recognizer) else model.net.portable()
     if portable is None:
         raise UsageError(
-            f"the recognizer {model.name!r} is no network: it compares a clip with what it keeps, "
-            "and cannot be exported",
+            f"the recognizer {model.name!r} is not a network: it compares a clip with stored "
+            "clips, and cannot be exported",
             fixes=("train one that is a network, such as mobilevit-v3 or ststnet",),
         )
     portable = Portable(

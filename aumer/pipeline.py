@@ -695,8 +695,8 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
     own = model.sensitivity
     if own is None:
         raise UsageError(
-            f"{model.name} has no sensitivity setting: nobody measured how many false "
-            "alarms its threshold gives",
+            f"{model.name} has no sensitivity setting: the false alarms of its "
+            "threshold were not measured",
             fixes=("leave `sensitivity` out", "use `model='combined'` or `model='rules'`"),
         )
     if own != asked:

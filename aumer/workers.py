@@ -161,8 +161,8 @@ def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
             lacking = not client.scheduler_info().get("workers")
             if lacking and not said:
                 _LOGGER.warning(
-                    "the cluster at %s has no worker, and one is waited for: start `dask worker "
-                    "%s` where the videos can be read",
+                    "the cluster at %s has no worker, and this run waits for one: start `dask "
+                    "worker %s` where the videos can be read",
                     address,
                     address,
                 )
@@ -185,14 +185,15 @@ def _error_of(future: Any, address: str) -> Exception | None:
         return None
     if future.status != "error":
         return AumerError(
-            f"the scheduler at {address} gave the job up or went away (the job is {future.status} "
-            "there). What is done is kept: see that the scheduler runs, and run the same again"
+            f"the scheduler at {address} lost the job or stopped (the job is {future.status} "
+            "there). What was finished is kept: check that the scheduler runs, and run the same "
+            "again"
         )
     error = future.exception()
     if isinstance(error, KilledWorker):
         return AumerError(
-            "every worker of the cluster that took this job died of it, most often for want of "
-            "memory. Give workers more (`dask worker --memory-limit`), or leave it out"
+            "every worker of the cluster that ran this job died, most often for lack of memory."
+            " Give workers more (`dask worker --memory-limit`), or leave it out"
         )
     return error if isinstance(error, Exception) else AumerError(str(error))
 
@@ -212,7 +213,7 @@ def _end_of(error: BaseException) -> str:
     if codes and "SIGKILL" not in codes[1]:
         ways = ", ".join(dict.fromkeys(codes[1].split(", ")))  # one per worker
         return f"a worker process ended before its job was done: {ways}. {kept}"
-    return f"a worker process was killed, most often for want of memory. {kept} with fewer workers"
+    return f"a worker process was killed, most often for lack of memory. {kept} with fewer workers"
 
 
 def _client(address: str) -> Any:
@@ -228,6 +229,6 @@ def _client(address: str) -> Any:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
     except Exception as error:  # the answer of another kind of server
         raise UsageError(
-            f"what answers at {address} is no Dask scheduler, or one of another version: "
+            f"the server at {address} is not a Dask scheduler, or has another version of Dask: "
             f"{type(error).__name__}: {error}"
         ) from error

@@ -226,7 +226,7 @@ def test_what_cannot_be_written_is_said_before(
 
 
 def test_weights_that_are_no_network(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no network"):
+    with pytest.raises(UsageError, match="is not a network"):
         export("graph", tmp_path / "net.onnx")
     with pytest.raises(WeightsError):
         export(tmp_path / "nothing.safetensors", tmp_path / "net.onnx")

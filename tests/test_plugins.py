@@ -194,7 +194,7 @@ def test_a_plugin_that_a_worker_cannot_load_is_told(
     ("job", "said"),
     [
         (ends, r"ended before its job was done: .*EXIT\(3\).*\. What was finished is kept"),
-        (killed, "was killed, most often for want of memory.*with fewer workers"),
+        (killed, "was killed, most often for lack of memory.*with fewer workers"),
     ],
 )
 def test_how_a_worker_ended_is_told(job: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

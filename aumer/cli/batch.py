@@ -40,7 +40,7 @@ EXIT_CODES = (
     "".join(f"  {code:3d}  {what}\n" for code, what in MEANINGS.items())
     + """\
     6  some inputs failed, or all did for different reasons; a table on stderr says why
-  130  interrupted; what was analyzed is kept (see --cache) and the same command goes on from there
+  130  interrupted; what was analyzed is kept (see --cache), and the same command continues
   141  whoever read stdout stopped reading
   143  ended by SIGTERM, at once, as by SIGKILL (137): nothing that was written is damaged, and the
        same command goes on as after an interrupt
@@ -271,7 +271,7 @@ class VideoBatch(Generic[F]):
             videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
             self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
         for path in self._outputs.listed:
-            self._console.note(f"what became of each video: {self._told(str(path))}")
+            self._console.note(f"status of each video: {self._told(str(path))}")
         if not failures:
             return EXIT_OK
         if total > 1:
@@ -302,9 +302,9 @@ class VideoBatch(Generic[F]):
             + (
                 f"What was analyzed is kept in {cache}: the same command"
                 + (f" with {option}" if self._written and option else "")
-                + " goes on from there"
+                + " continues from there"
                 if cache and not camera
-                else "The unfinished one will begin again"
+                else "The unfinished one will start again"
             )
         )
 

@@ -161,7 +161,7 @@ def _image(path: Path) -> ImageArray:
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise VideoError(f"{path} is no image")
+        raise VideoError(f"{path} is not an image")
     return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 

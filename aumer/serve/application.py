@@ -372,7 +372,7 @@ def _check_known(given: Mapping[str, Any], *known: str) -> None:
     wrong = sorted(set(given) - set(known))
     if wrong:
         allowed = f"allowed are {', '.join(known)}" if known else "none is allowed here"
-        raise UsageError(f"nothing is called {wrong[0]!r}: {allowed}")
+        raise UsageError(f"unknown name {wrong[0]!r}: {allowed}")
 
 
 def _check_film(head: bytes) -> None:

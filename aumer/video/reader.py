@@ -217,8 +217,8 @@ class _Pump:
             with suppress(Empty):
                 return self._queue.get(timeout=_SILENT_S)
             logger.warning(
-                "%s has given no frame for %g s, and is waited for; is it asleep, or its cable "
-                "loose?",
+                "%s has given no frame for %g s, and this run waits for the next one: check its "
+                "cable, and that it is not asleep",
                 self._source.info.name,
                 _SILENT_S,
             )

@@ -139,7 +139,7 @@ class VideoFile:
                 raise UsageError(
                     f"cannot write {self._path}: the disk of {folder} is nearly full; free some "
                     f"{(needed + _LEFT_FREE) / 1e6:.0f} MB there, or choose another folder (TMPDIR "
-                    "is where a video lies until it is whole)"
+                    "is the folder of an unfinished video)"
                 )
 
     def discard(self) -> None:

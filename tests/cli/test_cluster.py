@@ -163,7 +163,7 @@ def test_a_scheduler_that_dies_is_named(
     begin = time.monotonic()
     (found,) = [error for _, error in there.each(time.sleep, [4.0])]
     assert time.monotonic() - begin < 100
-    assert f"the scheduler at {there.scheduler} gave the job up or went away" in str(found)
+    assert f"the scheduler at {there.scheduler} lost the job or stopped" in str(found)
     assert "run the same again" in str(found) and "Traceback" not in capfd.readouterr().err
 
 

@@ -149,7 +149,7 @@ def test_one_csv_collects_all(run: Any, tmp_path: Path) -> None:
 def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_path: Path) -> None:
     ran = run("spot @empty.mp4 @smile.mp4 @still.avi @gray.avi -o all.csv")
     assert ran.code == 6
-    assert "what became of each video: all.inputs.csv" in ran.err
+    assert "status of each video: all.inputs.csv" in ran.err
     told = rows((tmp_path / "all.inputs.csv").read_text())
     assert list(told[0]) == list(COLUMNS)
     assert [Path(row["input"]).name for row in told] == [row["video"] for row in told]
@@ -402,7 +402,7 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
         ("--sensitivity 1000", "from 0.00"),
         (
             "--sensitivity high --model network",
-            "nobody measured how many false alarms",
+            "the false alarms of its threshold were not measured",
         ),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
     ],

@@ -227,7 +227,7 @@ def test_words_that_are_not_known(serve: Serve, tmp_path: Path) -> None:
             ("/v1/jobs?name=a.mp4&option={}", stub.film("echo"), "video/mp4"),
         ):
             status, _, text = served.ask("POST", path, body, Content_Type=kind)
-            assert status == 400 and b"nothing is called 'option" in text
+            assert status == 400 and b"unknown name 'option" in text
         assert not list((served.service.folder / "jobs").iterdir())
 
 

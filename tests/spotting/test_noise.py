@@ -164,7 +164,7 @@ def test_spot_takes_a_sensitivity() -> None:
 
 def test_a_sensitivity_that_would_move_nothing_is_refused() -> None:
     given = still(2.0)
-    with pytest.raises(UsageError, match="nobody measured how many false alarms"):
+    with pytest.raises(UsageError, match="the false alarms of its threshold were not measured"):
         aumer.spot(given, model="network", sensitivity="high")
     with pytest.raises(UsageError, match="was made with normal"):
         aumer.spot(given, model=RuleSpotter(RULES), sensitivity="high")
