@@ -1,7 +1,7 @@
-"""Windows that stretch and bend, of many pictures at once: `aumer.flow.bent_windows` in torch.
+"""Tracking of deformable windows in many pictures at once: `aumer.flow.bent_windows` in torch.
 
-Equations, constants and choices are those of `aumer.flow.bent_windows`, whose result this gives up
-to rounding, on any device that knows float64.
+Equations, constants and choices are those of `aumer.flow.bent_windows`. The results are equal up to
+rounding, on any device with float64.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from aumer.flow.lucas_kanade_torch import Pyramids, WindowStack, _inside, _read,
 
 @dataclass(frozen=True, eq=False)
 class BentStack:
-    """Windows round N points in each of F pictures, that may be bent in others.
+    """Deformable windows around N points in each of F pictures.
 
     Attributes:
-        whole: the windows that only shift.
-        steepest: (F, N, 2 * TERMS, S * S) float32, how each coefficient changes a window, without
-            what light does.
-        inverse: (F, N, 2 * TERMS, 2 * TERMS) float64, of their products.
-        give: px by which stretching and bending typically move a window's edges.
-        region: px, the side of the square in the middle of which the motion is told, and by which
-            a window is judged.
+        whole: the windows for translation only.
+        steepest: (F, N, 2 * TERMS, S * S) float32, the derivative of a window by each coefficient,
+            without effects of light.
+        inverse: (F, N, 2 * TERMS, 2 * TERMS) float64, the inverse of their products.
+        give: typical displacement of a window's edges by stretching and bending, px.
+        region: side of the square, px, whose center gives the motion, and which rates a window.
     """
 
     whole: WindowStack
@@ -39,7 +38,7 @@ class BentStack:
     def cut(
         cls, pictures: Pyramids, points: Tensor, side: int, give: float, region: float
     ) -> BentStack:
-        """Windows of `side` px, odd, round points (F, N, 2) float64 px."""
+        """Windows of `side` px, odd, around points (F, N, 2) float64 px."""
         steepest = _steepest(pictures, points, side)
         products = torch.einsum("fnap,fnbp->fnab", steepest, steepest).double()
         free = torch.from_numpy(held(give)).to(points.device)
@@ -48,7 +47,7 @@ class BentStack:
         return cls(whole, steepest, inverse, give, region)
 
     def followed_by(self, other: BentStack) -> BentStack:
-        """The windows of these pictures and then of those."""
+        """The windows of these pictures, then those of `other`."""
         return BentStack(
             self.whole.followed_by(other.whole),
             torch.cat([self.steepest, other.steepest]),
@@ -58,7 +57,7 @@ class BentStack:
         )
 
     def last(self, count: int) -> BentStack:
-        """The windows of the last `count` pictures, which is at least 1."""
+        """The windows of the last `count` >= 1 pictures."""
         kept = self.steepest[-count:], self.inverse[-count:]
         return BentStack(self.whole.last(count), *kept, self.give, self.region)
 
@@ -74,13 +73,13 @@ class BentStack:
     def find(
         self, of: Tensor, pictures: Pyramids, which: Tensor, guess: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Where windows are in other pictures of the same size.
+        """Find the windows in other pictures of the same size.
 
         Args:
-            of: (P,) int64, each pair's picture of which all windows are looked for.
-            pictures: which they are looked for in.
-            which: (P,) int64, which of these, for each pair.
-            guess: (P, N, 2) float64 px, where the windows may be.
+            of: (P,) int64, for each pair, the picture of the windows.
+            pictures: the pictures to search.
+            which: (P,) int64, for each pair, the picture to search.
+            guess: (P, N, 2) float64 px, initial positions of the windows.
 
         Returns:
             As `BentWindows.find`: (P, N, 2) float64 px of the regions and of the windows as a
@@ -111,7 +110,9 @@ class BentStack:
 
 
 def _steepest(pictures: Pyramids, points: Tensor, side: int) -> Tensor:
-    """(F, N, 2 * TERMS, S * S): how each coefficient changes a window, light left out."""
+    """(F, N, 2 * TERMS, S * S): the derivative of a window by each coefficient, without effects of
+    light.
+    """
     image = pictures.images[0]
     shape = points.shape[:2]
     which = torch.arange(shape[0], device=points.device).repeat_interleave(shape[1])
@@ -121,7 +122,7 @@ def _steepest(pictures: Pyramids, points: Tensor, side: int) -> Tensor:
     value = (value - value.mean(1, keepdim=True))[:, None]
     terms = torch.from_numpy(terms_of(side)).to(points.device)
     along = gradients(wide).flatten(2)[:, None] * terms[:, None]
-    along = along.flatten(1, 2)  # x and y in turn
+    along = along.flatten(1, 2)  # x and y alternate
     along = along - along.mean(2, keepdim=True)
     square = value.square().sum(2, keepdim=True).clamp(min=1e-6)
     along = along - (along * value).sum(2, keepdim=True) / square * value
@@ -129,7 +130,7 @@ def _steepest(pictures: Pyramids, points: Tensor, side: int) -> Tensor:
 
 
 def _offsets(side: int, device: torch.device) -> Tensor:
-    """(S * S, 2) float64 px of a window's pixels from its middle."""
+    """(S * S, 2) float64 px: offsets of a window's pixels from its center."""
     ends = torch.arange(side, device=device, dtype=torch.float64) - side // 2
     y, x = torch.meshgrid(ends, ends, indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1)

@@ -1,9 +1,9 @@
-"""Windows of many pictures looked for in many others at once: `aumer.flow.lucas_kanade` in torch.
+"""Tracking of windows in many pictures at once: `aumer.flow.lucas_kanade` in torch.
 
-Equations, constants and choices are those of `aumer.flow.lucas_kanade` (all pixels of a window
-weigh the same), whose result this gives up to rounding, on any device that knows float64. Each
-window stops by itself, where `aumer.flow.lucas_kanade` would stop it, so that none depends on its
-neighbors; the others go on without it.
+Equations, constants and choices are those of `aumer.flow.lucas_kanade` (all pixels of a window have
+the same weight). The results are equal up to rounding, on any device with float64. The iteration of
+each window stops separately, at the same step as in `aumer.flow.lucas_kanade`, so that no window
+depends on others.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from aumer.flow.lucas_kanade import _BEYOND, _LEAST_TEXTURE, _LONGEST, _SHORT, _
 
 
 class Pyramids:
-    """Gray pictures and smaller copies of them, with a rim: as `aumer.flow.lucas_kanade.Pyramid`.
+    """Padded image pyramids of gray pictures, as `aumer.flow.lucas_kanade.Pyramid`.
 
     Args:
         images: (F, H, W), uint8 or float32.
-        levels: how many times they are halved.
-        rim: px that are repeated beyond each edge, on every level.
+        levels: number of times they are halved.
+        rim: px of padding beyond each edge, on every level.
 
     Attributes:
-        images: of each level (F, h + 2 rim, w + 2 rim) float32.
-        rim: px, somewhat more than was asked for.
+        images: (F, h + 2 rim, w + 2 rim) float32 for each level.
+        rim: px, slightly more than requested.
     """
 
     def __init__(self, images: Tensor, levels: int, rim: int) -> None:
@@ -41,10 +41,10 @@ class Pyramids:
 
 
 class Level(NamedTuple):
-    """Windows on one level of the pyramids, N of each of F pictures: what `find` needs of them.
+    """The data of N windows in each of F pictures on one pyramid level, for `find`.
 
-    Shapes: gray (F, N, S, S); steepest (F, N, 2, S, S), the gradients in x and y without what light
-    does; normal (F, N, 3), their sums of squares xx, xy, yy. All float32.
+    Shapes: gray (F, N, S, S); steepest (F, N, 2, S, S), the gradients in x and y without effects of
+    light; normal (F, N, 3), their sums of products xx, xy, yy. All float32.
     """
 
     gray: Tensor
@@ -54,12 +54,12 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class WindowStack:
-    """Windows round N points in each of F pictures.
+    """Windows around N points in each of F pictures.
 
     Attributes:
-        points: (F, N, 2) float64 px, where they are; x to the right and y down, pixels counted by
-            their middles.
-        levels: the windows on each level of the pyramids, from the pictures themselves on.
+        points: (F, N, 2) float64 px, their positions; x to the right and y down, with integers at
+            pixel centers.
+        levels: the windows on each pyramid level, from full size on.
     """
 
     points: Tensor
@@ -67,7 +67,9 @@ class WindowStack:
 
     @classmethod
     def cut(cls, pictures: Pyramids, points: Tensor, side: int) -> WindowStack:
-        """Windows of `side` px, odd, the same on every level, round points (F, N, 2) float64 px."""
+        """Windows of `side` px, odd, the same on every level, around points (F, N, 2) float64
+        px.
+        """
         levels = (
             _cut(image, points / 2**k + pictures.rim, side)
             for k, image in enumerate(pictures.images)
@@ -75,7 +77,7 @@ class WindowStack:
         return cls(points, tuple(levels))
 
     def followed_by(self, other: WindowStack) -> WindowStack:
-        """The windows of these pictures and then of those."""
+        """The windows of these pictures, then those of `other`."""
         levels = (
             Level(*(torch.cat(pair) for pair in zip(mine, theirs, strict=True)))
             for mine, theirs in zip(self.levels, other.levels, strict=True)
@@ -83,7 +85,7 @@ class WindowStack:
         return WindowStack(torch.cat([self.points, other.points]), tuple(levels))
 
     def last(self, count: int) -> WindowStack:
-        """The windows of the last `count` pictures, which is at least 1."""
+        """The windows of the last `count` >= 1 pictures."""
         levels = tuple(Level(*(kept[-count:] for kept in level)) for level in self.levels)
         return WindowStack(self.points[-count:], levels)
 
@@ -94,18 +96,18 @@ class WindowStack:
     def find(
         self, of: Tensor, pictures: Pyramids, which: Tensor, guess: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Where windows are in other pictures of the same size.
+        """Find the windows in other pictures of the same size.
 
         Args:
-            of: (P,) int64, each pair's picture of which all windows are looked for.
-            pictures: which they are looked for in.
-            which: (P,) int64, which of these, for each pair.
-            guess: (P, N, 2) float64 px, where the windows may be.
+            of: (P,) int64, for each pair, the picture of the windows.
+            pictures: the pictures to search.
+            which: (P,) int64, for each pair, the picture to search.
+            guess: (P, N, 2) float64 px, initial positions of the windows.
 
         Returns:
             (P, N, 2) float64 px, and (P, N) float32 the mean absolute difference of each window, in
-            gray levels: infinite where it has no texture or its middle left the picture, and the
-            point is then where it was when the window was taken.
+            gray levels: infinite if it has no texture or its center left the picture; the point is
+            then the window's original position.
         """
         pairs, count = guess.shape[:2]
         window = (of[:, None] * count + torch.arange(count, device=of.device)).flatten()
@@ -123,7 +125,7 @@ class WindowStack:
 
 
 def _reflected(images: Tensor, rim: int) -> Tensor:
-    """Images (F, H, W) with a rim in which they are reflected about the pixels of their edges."""
+    """Images (F, H, W) padded by reflection about their edge pixels."""
     for axis in (1, 2):
         inside = np.pad(np.arange(images.shape[axis]), rim, mode="reflect")
         images = images.index_select(axis, torch.from_numpy(inside).to(images.device))
@@ -131,8 +133,8 @@ def _reflected(images: Tensor, rim: int) -> Tensor:
 
 
 def _halved(images: Tensor) -> Tensor:
-    """(F, H, W) -> (F, (H + 1) // 2, (W + 1) // 2): what OpenCV's pyrDown makes of them."""
-    # Sums and not torch's convolution, which a GPU may compute in 10 bits.
+    """(F, H, W) -> (F, (H + 1) // 2, (W + 1) // 2): as OpenCV's pyrDown."""
+    # Sums instead of torch's convolution, which a GPU may compute with a 10-bit mantissa.
     for axis in (1, 2):
         size = images.shape[axis]
         near = np.pad(np.arange(size), 2, mode="reflect") if size > 1 else np.zeros(5, np.int64)
@@ -145,7 +147,7 @@ def _halved(images: Tensor) -> Tensor:
 
 
 def _read(images: Tensor, which: Tensor, at: Tensor, side: int) -> Tensor:
-    """(M, side, side): bilinear samples round (M, 2) px of the images (F, H, W) `which` (M,)."""
+    """(M, side, side): bilinear samples around (M, 2) px of the images (F, H, W) `which` (M,)."""
     corner = at.floor()
     x, y = (at - corner).float()[..., None, None].unbind(1)
     left, top = (corner.long() - side // 2).unbind(1)
@@ -155,7 +157,7 @@ def _read(images: Tensor, which: Tensor, at: Tensor, side: int) -> Tensor:
 
 
 def _inside(image: Tensor, at: Tensor, half: int) -> Tensor:
-    """The nearest middles of windows that lie in the pictures with their rims: (M, 2)."""
+    """Positions clipped so that windows are inside the padded pictures: (M, 2)."""
     height, width = image.shape[1:]
     low = half + 1.0
     x, y = at.unbind(1)
@@ -163,8 +165,8 @@ def _inside(image: Tensor, at: Tensor, half: int) -> Tensor:
 
 
 def gradients(wide: Tensor) -> Tensor:
-    """(M, 2, S, S): in x and y, of windows (M, S + 2, S + 2) with a pixel more on every side."""
-    # Scharr's derivative.
+    """(M, 2, S, S): in x and y, of windows (M, S + 2, S + 2) with one more pixel on every side."""
+    # Scharr's filter.
     beside = wide[:, :, 2:] - wide[:, :, :-2]
     above = wide[:, 2:] - wide[:, :-2]
     gx = 3 / 32 * (beside[:, :-2] + beside[:, 2:]) + 10 / 32 * beside[:, 1:-1]
@@ -173,13 +175,13 @@ def gradients(wide: Tensor) -> Tensor:
 
 
 def _cut(image: Tensor, points: Tensor, side: int) -> Level:
-    """The windows round points (F, N, 2) px of one level (F, H, W)."""
+    """The windows around points (F, N, 2) px of one level (F, H, W)."""
     pictures, count = points.shape[:2]
     which = torch.arange(pictures, device=points.device).repeat_interleave(count)
     at = _inside(image, points.flatten(0, 1), side // 2 + 1)
     wide = _read(image, which, at, side + 2)
     gray, gradient = wide[:, 1:-1, 1:-1].contiguous(), gradients(wide)
-    # What an offset of light does is taken out, and then what a gain does.
+    # Removes the effect of an offset of light, and then that of a gain.
     value = gray - gray.mean((1, 2), keepdim=True)
     gradient = gradient - gradient.mean((2, 3), keepdim=True)
     square = value.square().sum((1, 2)).clamp(min=1e-6)[:, None]
@@ -194,9 +196,9 @@ def _cut(image: Tensor, points: Tensor, side: int) -> Level:
 def _found(
     level: Level, window: Tensor, image: Tensor, picture: Tensor, at: Tensor, rim: int
 ) -> tuple[Tensor, Tensor]:
-    """One level: where windows are in pictures, rims counted, and by how much they differ.
+    """One level: positions of windows in padded pictures, and their differences.
 
-    Shapes: the level's windows (K, ...) in one row; window, picture (M,) int64; image (F, H, W); at
+    Shapes: the level's windows (K, ...), flattened; window, picture (M,) int64; image (F, H, W); at
     (M, 2) float64 px; returns (M, 2) and (M,).
     """
     side = level.gray.shape[-1]
@@ -213,7 +215,7 @@ def _found(
             break
         begin = _inside(image, at[going], side // 2)
         seen = _read(image, picture[going], begin, side)
-        # The window itself is at right angles to what it is multiplied by here.
+        # The window itself is orthogonal to the factor here.
         slope = (seen[:, None] * steepest).sum((2, 3))
         step = -(inverse[going] * slope[:, None]).sum(2)
         length = torch.hypot(*step.unbind(1))
@@ -226,6 +228,6 @@ def _found(
     seen = _read(image, picture, _inside(image, at, side // 2), side)
     misfit = (seen - level.gray[window]).abs().mean((1, 2))
     size = at.new_tensor([image.shape[2], image.shape[1]]) - 2 * rim
-    # A pixel reaches half a pixel beyond its middle.
+    # A pixel extends half a pixel beyond its center.
     there = ((at - rim >= -0.5) & (at - rim <= size - 0.5)).all(1)
     return at, torch.where(textured & there, misfit, torch.inf)

@@ -1,1 +1,1 @@
-"""Reports of what a benchmark run did, as one page that needs nothing else."""
+"""Reports of benchmark runs as one self-contained page."""

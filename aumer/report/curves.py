@@ -19,16 +19,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """Shares of the others and of its own clips that a class's probability lets pass.
+    """ROC curve of a class: false and true positive rates.
 
     Shapes:
-        false, true (K,) float64, both from 0 to 1, in the order of falling thresholds.
+        false, true (K,) float64, from 0 to 1, by decreasing threshold.
 
     Attributes:
         area: the probability that a clip of the class gets a higher probability than one of another
             class, ties counting half.
-        low, high: percentile interval of the area over resampled subjects; NaN where fewer than two
-            subjects, or no resample with clips on both sides, leave it unknown.
+        low, high: percentile interval of the area over resampled subjects; NaN with fewer than two
+            subjects, or if no resample has clips of both sides.
     """
 
     false: Floats
@@ -51,10 +51,10 @@ def roc(
     Args:
         scores: (N,) the class's probability of each clip.
         positive: (N,) whether the clip is of the class.
-        subjects: (N,) whose it is: they are what is resampled.
+        subjects: (N,) the subject of each clip; subjects are resampled.
 
     Raises:
-        UsageError: the class or the rest has no clip, so that there is no curve.
+        UsageError: the class or the rest has no clip.
     """
     s, p = np.asarray(scores, np.float64), np.asarray(positive, bool)
     if p.all() or not p.any():
@@ -63,7 +63,7 @@ def roc(
             "these alone"
         )
     order = np.argsort(-s, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)  # ties pass together
+    ends = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)  # ties share a threshold
     true, false = (np.append(0, np.cumsum(hit[order])[ends]) / hit.sum() for hit in (p, ~p))
     wins, pairs = _by_subject(s, p, subjects)
     area = float(wins.sum() / pairs.sum())
@@ -78,8 +78,9 @@ def roc(
 
 
 def _by_subject(s: Floats, p: BoolArray, subjects: Sequence[Hashable]) -> tuple[Floats, Floats]:
-    """(S, S): pairs of a clip of the class of subject a and another of subject b that are in the
-    right order, and all such pairs."""
+    """(S, S): correctly ordered pairs of a clip of the class of subject a and another clip of
+    subject b, and all such pairs.
+    """
     index = {subject: k for k, subject in enumerate(dict.fromkeys(subjects))}
     member = np.zeros((len(s), len(index)))
     member[np.arange(len(s)), [index[subject] for subject in subjects]] = 1
@@ -90,14 +91,14 @@ def _by_subject(s: Floats, p: BoolArray, subjects: Sequence[Hashable]) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """What would have been counted with a higher threshold.
+    """Precision and recall by score threshold.
 
     Shapes:
-        thresholds (K,) float64, falling: all different scores; precision, recall (K,) float64 of
+        thresholds (K,) float64: all distinct scores, decreasing; precision, recall (K,) float64 of
         the predictions at or above each.
 
     Attributes:
-        truths: all there were.
+        truths: their number.
     """
 
     thresholds: Floats
@@ -119,12 +120,12 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Precision and recall at every threshold of the predictions' scores.
 
-    At each threshold the predictions left are matched anew, as `aumer.evaluation.spotting` does, so
-    that the last point is the score of all predictions.
+    At each threshold the remaining predictions are matched again, as in
+    `aumer.evaluation.spotting`, so that the last point is the score of all predictions.
 
     Args:
-        cases: of `aumer.evaluation.rows.prepare`, of the kinds that are to be pooled.
-        iou, comparison, ends: rules of a hit, as `SpottingSettings` has them.
+        cases: from `aumer.evaluation.rows.prepare`, of the kinds to pool.
+        iou, comparison, ends: rules of a hit, see `SpottingSettings`.
 
     Raises:
         UsageError: there is no prediction or no truth.
@@ -154,13 +155,13 @@ def precision_recall(
 
 
 def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
-    """(N, D) points -> (N, 2) by t-SNE (van der Maaten and Hinton, 2008); a seed fixes it.
+    """(N, D) points -> (N, 2) by t-SNE (van der Maaten and Hinton, 2008); deterministic for a seed.
 
-    Columns are not rescaled: a network's last layer weighs them as they are. The exact gradient is
-    taken of up to 500 points, Barnes and Hut's approximation of more.
+    Columns are not rescaled: a network's last layer reads them unscaled. The gradient is exact for
+    up to 500 points, and Barnes and Hut's approximation for more.
 
     Raises:
-        UsageError: fewer than four points, not (N, D), or numbers that are not finite.
+        UsageError: fewer than four points, not (N, D), or non-finite numbers.
     """
     from sklearn.manifold import TSNE
 
@@ -168,7 +169,7 @@ def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
     if x.ndim != 2 or len(x) < 4 or not np.isfinite(x).all():
         raise UsageError(f"t-SNE needs four finite points or more, (N, D); found {x.shape}")
     made = TSNE(
-        # Neighbors that a point is compared with: the usual 30, fewer where there are few points.
+        # Perplexity: the usual 30, less for few points.
         perplexity=min(30.0, (len(x) - 1) / 3),
         init="pca" if x.shape[1] > 1 and np.ptp(x, axis=0).any() else "random",
         method="exact" if len(x) <= 500 else "barnes_hut",
@@ -178,8 +179,8 @@ def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
 
 
 def neighbors_alike(points: npt.ArrayLike, labels: Sequence[Hashable]) -> tuple[float, float]:
-    """Share of points whose nearest other point bears their label, and the share that labels dealt
-    out at random would give.
+    """Share of points whose nearest other point has the same label, and the expected share for
+    random labels.
 
     Raises:
         UsageError: fewer than two points.

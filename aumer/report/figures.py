@@ -1,6 +1,6 @@
-"""Figures of a report. Each takes numbers, and gives a figure that is read in black and white too.
+"""Figures of a report, drawn from numbers and readable in black and white.
 
-Drawn with matplotlib's objects: pyplot, its current figure and its back end are never touched.
+Drawn with matplotlib's objects: pyplot, its current figure and its back end are not used.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-#: Okabe and Ito's colors, which stay apart for the color-blind; shapes and dashes say the same.
+#: Okabe and Ito's colors, which color-blind readers can distinguish; shapes and dashes repeat them.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
-#: As in the timeline of a video.
+#: The same as in the timeline of a video.
 KIND_COLORS: Mapping[str, str] = {"micro": "#D55E00", "macro": "#0072B2", "overall": "#000000"}
 KIND_HATCHES: Mapping[str, str] = {"micro": "////", "macro": "\\\\\\\\"}
 _GRAY = "0.35"
 _WIDTH = 9.0
-#: So many names of ROIs fit on a face.
+#: Largest number of ROI names that fit on a face.
 _NAMES_FIT = 20
 
 
@@ -55,7 +55,7 @@ def _style(axes: Axes, **labels: Any) -> None:
         text.set_fontsize(9)
     axes.title.set_fontsize(10)
     axes.spines[["top", "right"]].set_visible(False)
-    # No mathematics: a name of the user's may hold a dollar sign.
+    # No math text: a user's name may contain a dollar sign.
     for text in (axes.title, *axes.get_xticklabels(), *axes.get_yticklabels()):
         text.set_parse_math(False)
 
@@ -78,7 +78,7 @@ def _wrapped(name: str, width: int = 14) -> str:
 
 
 def confusion(classes: Sequence[str], counts: IntArray) -> Figure:
-    """Counts (C, C), truth by row, beside the share of each row."""
+    """Counts (C, C) with truth by row, and the shares of each row."""
     n = len(classes)
     side = max(2.6, (0.85 if n <= 5 else 0.6) * n)
     figure = _new(2 * side + 2.6, side + 1.1)
@@ -112,9 +112,9 @@ def _counted(names: Sequence[str], support: IntArray) -> list[str]:
 
 
 def roc_curves(curves: Mapping[str, Roc]) -> Figure:
-    """One class against the rest, by class."""
+    """ROC curves of each class against the rest."""
     longest = max(len(_cut(name)) for name in curves)
-    figure = _new(7.0 + 0.07 * max(0, longest - 6), 4.4)  # the legend stands beside the square
+    figure = _new(7.0 + 0.07 * max(0, longest - 6), 4.4)  # the legend is beside the square
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance: 0.500")
     for k, (name, curve) in enumerate(curves.items()):
@@ -150,7 +150,7 @@ def roc_curves(curves: Mapping[str, Roc]) -> Figure:
 
 
 def calibration(found: Reliability, kept: Coverage) -> Figure:
-    """The reliability curve, each point with its clips; and accuracy against coverage."""
+    """The reliability curve with the number of clips of each point; and accuracy by coverage."""
     figure = _new(_WIDTH, 3.9)
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="0.5", linewidth=1, linestyle="--")
@@ -217,14 +217,14 @@ def scatter(
     groups: Sequence[str],
     what: str,
 ) -> Figure:
-    """Places (N, 2) by true class, hollow where wrong; and again by group, where there are few.
+    """Points (N, 2) by true class, hollow if predicted wrongly; and by group, if there are few.
 
     Args:
-        groups: (N,) of each clip; none draws the first panel alone.
-        what: the groups are.
+        groups: (N,) group of each clip; without it only the first panel is drawn.
+        what: name of the groups.
     """
     width, height = np.ptp(places, axis=0)
-    tall = float(np.clip(height / max(width, 1e-9), 0.5, 1.0))  # a unit is as long up as across
+    tall = float(np.clip(height / max(width, 1e-9), 0.5, 1.0))  # equal scale on both axes
     figure = _new(_WIDTH if groups else 0.65 * _WIDTH, (4.3 if groups else 5.6) * tall + 0.8)
     hit = np.array(right, bool)
     panels = [("True class; hollow: recognized wrongly", list(classes), list(truths))]
@@ -257,13 +257,13 @@ def scatter(
 
 
 def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[str, int]) -> Figure:
-    """By class the mean attribution (R,) of each ROI, on the mean face as one looks at it.
+    """Mean attribution (R,) of each ROI by class, on the mean face seen from the front.
 
-    The largest magnitude of each class is drawn in full, since classes' scales differ.
+    Each class is scaled to its largest magnitude, since classes' scales differ.
 
     Args:
-        rois: each is called as a landmark.
-        clips: by class, how many the mean is over.
+        rois: named by landmarks.
+        clips: by class, number of clips in the mean.
     """
     columns = 2 if len(means) == 4 else min(3, len(means))
     rows = -(-len(means) // columns)
@@ -293,7 +293,7 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
                 c=[colors(0.5 + share / 2)],
                 edgecolors="0.25",
                 linewidths=0.6,
-                # What speaks against is a square, in black and white too.
+                # Negative values are squares, visible in black and white.
                 marker="o" if share >= 0 else "s",
                 zorder=2,
             )
@@ -318,11 +318,11 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
 def saliency(
     space: Mapping[str, Floats], time: Mapping[str, Floats], clips: Mapping[str, int]
 ) -> Figure:
-    """By class how much each square (G, G) of the aligned crop, on the mean face, and each phase
-    (2 P,) spoke for it; one scale for all classes.
+    """Attribution by class of each square (G, G) of the aligned crop, on the mean face, and of each
+    phase (2 P,); one scale for all classes.
 
     Args:
-        clips: by class, how many the mean is over.
+        clips: by class, number of clips in the mean.
     """
     columns = len(space)
     figure = _new(max(4.5, 2.5 * columns + 0.9), 4.3)
@@ -331,7 +331,7 @@ def saliency(
     lowest = min(min(float(one.min()) for one in time.values()), 0.0)
     room = 0.08 * ((highest - lowest) or 1.0)
     (x, y), colors = CROP_ORIGIN, _diverging()
-    # A crop's side is two outer-eye half distances, in which the mean face is told.
+    # A crop's side is two outer-eye distances, the unit of the mean face.
     extent = (-2 * x, 2 * (1 - x), 2 * (1 - y), -2 * y)
     upper, lower = figure.subplots(2, columns, squeeze=False, height_ratios=(2.2, 1))
     for k, name in enumerate(space):
@@ -369,7 +369,7 @@ def _name_roi(axes: Axes, roi: str, x: float, y: float, text: str, share: float)
     side = float(np.sign(x))
     style: dict[str, Any] = {"ha": "center", "va": "top"}
     across, down = 0.0, 1.0
-    if region == "brow":  # too close for names on a level: they lean outward
+    if region == "brow":  # too close for names at one height: they are moved outward
         down = -1.0
         style = {"ha": "right" if side < 0 else "left", "va": "center", "rotation": 62 * side}
     elif "upper" in roi:
@@ -378,7 +378,7 @@ def _name_roi(axes: Axes, roi: str, x: float, y: float, text: str, share: float)
     elif region == "nose":
         across, down = 1.0, 0.0
         style = {"ha": "left", "va": "center"}
-    elif abs(x) > 0.2:  # a corner of the mouth: beside it the name would leave the face
+    elif abs(x) > 0.2:  # a mouth corner: beside it the name would be outside of the face
         across = 1.2 * side
     axes.annotate(
         text,
@@ -404,7 +404,7 @@ class Curve:
 def by_epoch(
     curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve], what: str
 ) -> Figure:
-    """By name ("training", "inner") every fold's curve, thin, and their mean, thick."""
+    """By name ("training", "inner") each fold's curve (thin) and their mean (thick)."""
     from matplotlib.ticker import MaxNLocator, NullFormatter
 
     figure = _new(_WIDTH, 3.6)
@@ -413,7 +413,7 @@ def by_epoch(
     for k, (name, own) in enumerate(curves.items()):
         color, dash = _nth(COLORS, 5 * k), _nth(DASHES, k)
         for curve in own:
-            one = len(curve.epochs) == 1  # a line of one point is not seen
+            one = len(curve.epochs) == 1  # a line of one point is invisible
             axes.plot(
                 curve.epochs,
                 curve.values,
@@ -434,7 +434,7 @@ def by_epoch(
         )
     if everything.min() > 0 and everything.max() > 30 * everything.min():
         axes.set_yscale("log")
-        # As plain numbers: powers are set as mathematics, which names must not be.
+        # Plain numbers: powers would need math text, which is off for names.
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -446,17 +446,17 @@ def by_epoch(
 
 # -- studies --------------------------------------------------------------------------------------
 
-#: A value and the ends of its interval; `None` where they are not known.
+#: A value and the ends of its interval; `None` if unknown.
 _Spread = tuple["float | None", "float | None", "float | None"]
 
 
 def forest(
     values: Mapping[str, _Spread], differences: Mapping[str, _Spread], base: str, score: str
 ) -> Figure:
-    """Rows of a study below each other: their scores, and what each is less the base row.
+    """Forest plot of a study: each row's score, and its difference to the base row.
 
     Args:
-        values, differences: by row; a row without a difference has an empty place on the right.
+        values, differences: by row; a row without a difference is empty on the right.
     """
     names = list(values)
     figure = _new(_WIDTH, 1.3 + 0.34 * len(names))
@@ -466,7 +466,7 @@ def forest(
             middle, low, high = found.get(name, (None, None, None))
             if middle is None:
                 continue
-            # What is clear of zero is filled; by color alone it would be lost in print.
+            # Intervals without zero are filled, since color alone is lost in print.
             clear = axes is left or (low is not None and high is not None and low * high > 0)
             color = COLORS[0] if name != base else "black"
             if low is not None and high is not None:
@@ -493,7 +493,7 @@ def forest(
 
 
 def precision_recall_curves(curves: Mapping[str, Sequence[PrecisionRecall]]) -> Figure:
-    """By kind and seed; a dot stands at the run's own threshold, where all predictions count."""
+    """By kind and seed; a dot marks the run's own threshold, at which all predictions count."""
     figure = _new(7.4, 4.4)
     axes = figure.add_subplot()
     for f1 in (0.2, 0.4, 0.6, 0.8):
@@ -501,7 +501,7 @@ def precision_recall_curves(curves: Mapping[str, Sequence[PrecisionRecall]]) -> 
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="0.82", linewidth=0.8, zorder=0)
         axes.text(1.012, f1 / (2 - f1), f"F1 {f1}", fontsize=7, color=_GRAY, va="center")
     for name, seeds in curves.items():
-        k = list(KIND_COLORS).index(name)  # the same shape where another kind has no curve
+        k = list(KIND_COLORS).index(name)  # the same shape even if another kind has no curve
         for s, curve in enumerate(seeds):
             style: dict[str, Any] = {
                 "color": KIND_COLORS[name],
@@ -536,7 +536,9 @@ def overlaps(
     threshold: float,
     sweep: Mapping[str, Mapping[float, float]],
 ) -> Figure:
-    """IoU of each truth with its hit, or, missed, with the nearest prediction; F1 by threshold."""
+    """IoU of each truth with its hit or, if missed, with the nearest prediction; F1 by
+    threshold.
+    """
     figure = _new(_WIDTH, 3.8)
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     edges = np.linspace(0, 1, 21)
@@ -575,12 +577,12 @@ def overlaps(
 
 
 def _stacked(axes: Axes, edges: Floats, parts: Sequence[tuple[str, Floats, Kind, bool]]) -> Floats:
-    """Bars on one another: full where found, hatched where missed; returns their heights (B,)."""
+    """Stacked bars: filled for found, hatched for missed; returns their heights (B,)."""
     from matplotlib.ticker import MaxNLocator
 
     below = np.zeros(len(edges) - 1)
     for label, values, kind, full in parts:
-        # A value on the last edge and beyond belongs to the last bar.
+        # Values at or above the last edge belong to the last bar.
         heights = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
         axes.bar(
             edges[:-1],
@@ -603,7 +605,7 @@ def _stacked(axes: Axes, edges: Floats, parts: Sequence[tuple[str, Floats, Kind,
 def lengths(
     found: Mapping[Kind, Floats], missed: Mapping[Kind, Floats], unit: str, frame: float
 ) -> Figure:
-    """How long the truths are that were found and that were missed, by kind.
+    """Durations of found and missed truths, by kind.
 
     Args:
         frame: length of a frame in the unit.
@@ -631,15 +633,16 @@ def lengths(
 
 
 def _edges(low: float, high: float, frame: float, most: int) -> Floats:
-    """Edges of `most` bars at the most, each as many whole frames wide as the others: bars of other
-    widths would hold now one, now two numbers of frames."""
+    """Edges of at most `most` bars with the same whole number of frames in each: bars of other
+    widths would cover unequal numbers of frames.
+    """
     first, last = round(low / frame), round(high / frame)
     wide = -(-(last - first + 1) // most)
     return np.asarray((np.arange(first, last + wide + 1, wide) - 0.5) * frame, np.float64)
 
 
 def errors(by_end: Mapping[str, Mapping[Kind, Floats]], unit: str, frame: float) -> Figure:
-    """Prediction minus truth of the hits' ends, by kind.
+    """Prediction minus truth of the hits' onsets and offsets, by kind.
 
     Args:
         frame: length of a frame in the unit.
@@ -648,7 +651,7 @@ def errors(by_end: Mapping[str, Mapping[Kind, Floats]], unit: str, frame: float)
 
     figure = _new(_WIDTH, 3.6)
     everything = np.concatenate([v for own in by_end.values() for v in own.values()])
-    # 98 of 100 are drawn where they are: one that is far off would leave nothing of the others.
+    # The middle 98 % set the scale: one outlier would compress all others.
     most = max(float(np.quantile(np.abs(everything), 0.98)), 2 * frame)
     wide = -(-round(2 * most / frame) // 25) * frame
     half = np.arange(0.5, most / wide + 1) * wide
@@ -685,7 +688,7 @@ def errors(by_end: Mapping[str, Mapping[Kind, Floats]], unit: str, frame: float)
 
 @dataclass(frozen=True)
 class Bar:
-    """An expression on a strip: begin and end in the strip's unit."""
+    """An expression on a strip: start and end in the strip's unit."""
 
     kind: Kind
     begin: float
@@ -695,7 +698,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Strip:
-    """A video: its name, a few words on its score, truths and predictions."""
+    """A video: its name, a short text on its score, truths and predictions."""
 
     name: str
     score: str
@@ -704,7 +707,9 @@ class Strip:
 
 
 def strips(videos: Sequence[Strip], unit: str) -> Figure:
-    """Truths above, predictions below, a strip a video; crosses stand at misses and false ones."""
+    """One strip per video: truths above, predictions below; crosses mark misses and false
+    positives.
+    """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
 
@@ -715,7 +720,7 @@ def strips(videos: Sequence[Strip], unit: str) -> Figure:
         axes.plot([0, last], [k, k], color="0.8", linewidth=0.6, zorder=0)
         for bars, up in ((video.truths, -1), (video.predictions, 1)):
             for bar in bars:
-                # Below, micro-expressions are taller: they are told from the others without color.
+                # Below, micro-expressions are taller, which distinguishes kinds without color.
                 tall = 0.3 if bar.kind == "micro" else 0.17
                 axes.add_patch(
                     Rectangle(
@@ -724,7 +729,7 @@ def strips(videos: Sequence[Strip], unit: str) -> Figure:
                         tall,
                         facecolor=KIND_COLORS[bar.kind],
                         edgecolor=KIND_COLORS[bar.kind],
-                        linewidth=0.8,  # a fifth of a second of two minutes must be seen
+                        linewidth=0.8,  # 0.2 s in two minutes must be visible
                     )
                 )
                 if not bar.matched:

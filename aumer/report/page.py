@@ -1,8 +1,7 @@
-"""A page of text, tables and figures in one file that needs nothing else: it can be mailed.
+"""A self-contained page of text, tables and figures in one file, which can be mailed.
 
-The page asks its reader's browser to load nothing (a content security policy), has no script but
-the one that sorts a table, and carries every figure as SVG in a data URI, with a text that stands
-in for it.
+A content security policy forbids the browser to load anything. The only script sorts tables. Every
+figure is an SVG in a data URI with an alternative text.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from aumer.types import ImageArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: In the head of every page, so that aumer knows its own pages again.
+#: In the head of every page, so that aumer recognizes its own pages.
 GENERATOR = "aumer report"
 
 _DPI = 200
@@ -34,7 +33,7 @@ _DPI = 200
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, or words to be copied as they are."""
+    """A paragraph, or text to copy verbatim."""
 
     text: str
     literal: bool = False
@@ -52,8 +51,8 @@ class Picture:
     """A small image within a table: (H, W, 3) uint8 RGB.
 
     Attributes:
-        alt: what it shows, for who cannot see it.
-        pixels: shown enlarged, every pixel a square; else as a photograph, smoothed.
+        alt: alternative text. pixels: whether it is enlarged with sharp pixels; else it is smoothed
+            like a photograph.
     """
 
     image: ImageArray
@@ -63,24 +62,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class Link:
-    """A way to another file beside the page."""
+    """A link to another file beside the page."""
 
     text: str
     href: str
 
 
-#: Numbers stand to the right; float has four decimals, `None` is a dash.
+#: Numbers are right-aligned; floats have four decimals, `None` is a dash.
 Cell = str | int | float | Picture | Link | None
 
 
 @dataclass(frozen=True)
 class TableBlock:
-    """Rows under a head.
+    """A table with a header row.
 
     Attributes:
         caption: what it shows and how to read it.
-        folded: where not "", the words on which a reader clicks to see it.
-        sortable: a click on a column's head sorts the rows by it.
+        folded: if not "", the text to click for unfolding the table.
+        sortable: whether a click on a column's header sorts the rows by it.
     """
 
     head: Sequence[str]
@@ -95,9 +94,9 @@ class Drawing:
     """A figure.
 
     Attributes:
-        name: of its files.
+        name: name of its files.
         caption: what it shows and how to read it.
-        alt: what it says, for who cannot see it.
+        alt: alternative text.
     """
 
     name: str
@@ -108,7 +107,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a section has nothing to show."""
+    """Why a section is empty."""
 
     why: str
 
@@ -118,7 +117,7 @@ Block = Text | ListBlock | TableBlock | Drawing | LeftOut
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and its blocks."""
 
     title: str
     blocks: Sequence[Block]
@@ -136,8 +135,8 @@ def page(
 
     Args:
         facts: short lines below the title.
-        warnings: what must not be overlooked, in a frame above everything.
-        keywords: for programs, in its head.
+        warnings: important warnings, in a frame at the top.
+        keywords: keywords for programs, in its head.
     """
     contents = "".join(
         f'<li><a href="#s{k}">{_text(s.title)}</a></li>' for k, s in enumerate(body, start=1)
@@ -147,7 +146,7 @@ def page(
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
-        # Whatever a later version of this file writes, a browser loads nothing.
+        # A browser loads nothing, even if a later version of this file has a mistake.
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         f"img-src data:; style-src 'unsafe-inline'{_SCRIPT_ALLOWED * script}\">",
         f'<meta name="generator" content="{GENERATOR}">',
@@ -168,7 +167,7 @@ def page(
 
 
 class _Numbers:
-    """Numbers of tables and figures."""
+    """Counters of tables and figures."""
 
     def __init__(self) -> None:
         self._last = {"Table": 0, "Figure": 0}
@@ -210,7 +209,7 @@ def _table(table: TableBlock, numbers: _Numbers) -> str:
         + "</tr>"
         for row in table.rows
     )
-    # Not <caption>, which is no wider than a narrow table.
+    # Not <caption>, which would be as narrow as the table.
     text = (
         f'<figure class="wide"><figcaption><b>{numbers.next("Table")}.</b> {_text(table.caption)}'
         f"</figcaption><table{_SORTABLE * table.sortable}><thead><tr>{head}</tr></thead>"
@@ -236,12 +235,12 @@ def _cell(cell: Cell) -> str:
     if cell is None:
         return "–"
     if isinstance(cell, Link):
-        # Bytes of a file name that are no UTF-8, too, as a browser asks for them.
+        # File names with invalid UTF-8 are encoded, too, as browsers request them.
         href = quote(os.fsencode(cell.href))
         return f'<a href="{escape(href)}">{_text(cell.text)}</a>'
     if isinstance(cell, Picture) and not cell.pixels:
         image = _uri("image/jpeg", _jpeg(cell.image))
-        width = round(76 * cell.image.shape[1] / cell.image.shape[0])  # all of one height
+        width = round(76 * cell.image.shape[1] / cell.image.shape[0])  # all have the same height
         return f'<img class="photo" src="{image}" width="{width}" alt="{_text(cell.alt)}">'
     if isinstance(cell, Picture):
         image = _uri("image/png", _png(cell.image))
@@ -266,7 +265,7 @@ def _png(image: ImageArray) -> bytes:
 
 
 def _jpeg(image: ImageArray) -> bytes:
-    """A third of a PNG's bytes, and a page of a hundred expressions has three hundred faces."""
+    """JPEG: a third of the size of PNG; a page of 100 expressions has 300 faces."""
     import cv2
 
     good, content = cv2.imencode(
@@ -277,18 +276,18 @@ def _jpeg(image: ImageArray) -> bytes:
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """A figure as "svg" or "png": the same figure gives the same bytes."""
+    """A figure as "svg" or "png"; reproducible byte by byte."""
     from matplotlib import rc_context
 
     content = io.BytesIO()
-    # SVG has a date in it, and names that are drawn at random, unless told not to.
+    # By default SVG contains a date and random IDs.
     more: Mapping[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"dpi": _DPI}
     with rc_context({"svg.hashsalt": "aumer"}):
         figure.savefig(content, format=kind, **more)
     return content.getvalue()
 
 
-#: Numbers by size, words by their order; what is unknown (a dash) comes last either way.
+#: Sorts numbers by value and words alphabetically; unknown values (a dash) are always last.
 _SORT = """
 for (const table of document.querySelectorAll("table.sortable")) {
   table.querySelectorAll("thead th").forEach((head, k) => {

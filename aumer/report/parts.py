@@ -1,4 +1,4 @@
-"""What every report has: how the figures were made, and what others published."""
+"""Sections of every report: how the figures were made, and published figures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from aumer.evaluation.bootstrap import Estimate
 from aumer.report.page import Block, Cell, ListBlock, Section, TableBlock, Text
 from aumer.report.runs import About
 
-#: So many different values are listed one by one.
+#: Up to this number, different values are listed one by one.
 _LISTED = 8
 
 
 def made_of(about: About, chosen: Sequence[Mapping[str, Any]]) -> Section:
-    """Notes, what the folds chose, command, versions and settings.
+    """The section on notes, choices of folds, command, versions and settings.
 
     Args:
-        chosen: by fold, plain values.
+        chosen: choices of each fold, as plain values.
     """
     blocks: list[Block] = [ListBlock(list(about.notes))] if about.notes else []
     if rows := list(_summary(chosen)):
@@ -47,7 +47,7 @@ def made_of(about: About, chosen: Sequence[Mapping[str, Any]]) -> Section:
 
 
 def published(about: About) -> list[Section]:
-    """A section with the published figures, where there are any."""
+    """A section with the published figures, if there are any."""
     if not about.published:
         return []
     columns = tuple(dict.fromkeys(key for row in about.published for key in row))
@@ -86,7 +86,7 @@ def _plain(value: str) -> str:
 
 
 def _flat(values: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Any]]:
-    """``scoring.iou``, 0.5: what stands in tables by dotted keys."""
+    """Values of nested tables with dotted keys, such as ``scoring.iou``, 0.5."""
     for key, value in values.items():
         where = f"{name}.{key}" if name else str(key)
         if isinstance(value, Mapping):

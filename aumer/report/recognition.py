@@ -29,11 +29,11 @@ from aumer.types import IntArray
 
 Floats = npt.NDArray[np.float64]
 
-#: So many mistakes are shown at once; the others on a click.
+#: Number of mistakes that are shown; the others are folded.
 _MISTAKES = 20
-#: Whose faces are shown of a mistake.
+#: Faces that are shown for a mistake.
 _MOMENTS = ("onset", "apex", "offset")
-#: Groups with more members than colors can be told apart are not drawn.
+#: Largest number of groups that are drawn, limited by distinct colors.
 _GROUPS = len(figures.COLORS)
 
 
@@ -50,10 +50,10 @@ def recognition_facts(run: RecognitionRun) -> list[str]:
 
 
 def recognition_sections(run: RecognitionRun) -> list[Section]:
-    """What a reader expects of recognition, in this order; what cannot be shown says why.
+    """The sections on recognition in order; an empty one says why.
 
     Raises:
-        UsageError: there is no clip, one is there twice in a seed, or a label is no class.
+        UsageError: there is no clip, one is duplicate in a seed, or a label is not a class.
     """
     whole = ClipScores(run.clips, run.classes)
     curves, why = _curves(run)
@@ -83,7 +83,7 @@ class ClipScores:
     def reports(self) -> dict[int, RecognitionReport]:
         """By seed."""
         found: dict[int, list[Recognized]] = {}
-        # One order of subjects for all seeds.
+        # All seeds have the same order of subjects.
         for c in sorted(self.rows, key=lambda c: (c.seed, c.subject, c.name)):
             found.setdefault(c.seed, []).append(
                 Recognized(c.subject, c.truth, c.predicted, f"{c.source}/{c.name}")
@@ -106,7 +106,7 @@ class ClipScores:
 
     @property
     def clips(self) -> int:
-        """Of one seed."""
+        """Number of clips of one seed."""
         return int(next(iter(self.reports.values())).table.sum())
 
     @cached_property
@@ -118,7 +118,9 @@ class ClipScores:
         return float(np.mean([getattr(r, metric) for r in self.reports.values()]))
 
     def estimate(self, score: Callable[[IntArray], Floats]) -> Estimate | None:
-        """The mean over seeds of (N, C, C) -> (N,), with its interval; `None` of one subject."""
+        """The mean over seeds of a score (N, C, C) -> (N,), with its interval; `None` for one
+        subject.
+        """
         if len(self.subjects) < 2:
             return None
 
@@ -196,7 +198,7 @@ def _by_class(whole: ClipScores, curves: dict[str, Roc], over: str) -> TableBloc
     )
 
 
-#: By average: precision, recall and F1 as `METRICS` calls them.
+#: By kind of average: names of precision, recall and F1 in `METRICS`.
 _AVERAGES = {
     "macro": ("mean_precision", "uar", "uf1"),
     "weighted": ("weighted_precision", "accuracy", "weighted_f1"),
@@ -301,7 +303,7 @@ def _confusion(run: RecognitionRun, whole: ClipScores) -> Drawing:
 
 
 def _curves(run: RecognitionRun) -> tuple[dict[str, Roc], str]:
-    """Of each class that has one; and, where none has, why."""
+    """The curve of each class that has one; and the reason for classes without one."""
     if not all(len(c.probabilities) == len(run.classes) for c in run.clips):
         return {}, "the run kept no probabilities."
     found = {}
@@ -501,7 +503,7 @@ def _signed(value: float) -> str:
 
 # -- training -------------------------------------------------------------------------------------
 
-#: What is drawn by epoch: figure, what it is of, keys of the log by whose they are, and its axis.
+#: Figures by epoch: name, quantity, log keys by group of subjects, and axis label.
 _OWN, _INNER = "training subjects", "inner subjects, kept out of training"
 _BY_EPOCH = (
     ("losses", "loss", {_OWN: "loss", _INNER: "inner_loss"}, "loss"),
@@ -511,7 +513,7 @@ _BY_EPOCH = (
 
 
 def _training(training: Sequence[Training]) -> list[Block]:
-    """Losses, accuracies and learning rates by epoch, of each fold."""
+    """Losses, accuracies and learning rates of each fold by epoch."""
     return [_by_epoch(training, *one) for one in _BY_EPOCH]
 
 
@@ -555,7 +557,7 @@ def _by_epoch(
 
 
 def mean_curve(curves: Sequence[figures.Curve]) -> figures.Curve:
-    """The mean at each epoch that at least half of the curves reach."""
+    """The mean at each epoch reached by at least half of the curves."""
     values: dict[float, list[float]] = {}
     for curve in curves:
         for epoch, value in zip(curve.epochs.tolist(), curve.values.tolist(), strict=True):

@@ -18,7 +18,7 @@ from aumer.report.spotting import spotting_facts, spotting_sections
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: The formats of figures that are written beside the page.
+#: Formats of figures written beside the page.
 FIGURE_SUFFIXES = (".svg", ".png")
 
 
@@ -27,8 +27,8 @@ class ReportPage:
     """A page and its figures.
 
     Attributes:
-        html: the whole page, UTF-8 once written; it loads nothing from anywhere.
-        figures: by name, for changes of your own and ``figure.savefig``.
+        html: the self-contained page, written as UTF-8.
+        figures: by name, for your own changes and ``figure.savefig``.
     """
 
     html: str
@@ -37,18 +37,18 @@ class ReportPage:
     def save(
         self, path: StrPath, *, figures: StrPath | None = None, overwrite: bool = False
     ) -> tuple[Path, ...]:
-        """Write the page and, where a folder is given, each figure as SVG and as PNG (200 dpi).
+        """Write the page and, if a folder is given, each figure as SVG and PNG (200 dpi).
 
         Args:
-            figures: the folder; created if need be.
-            overwrite: replace existing files. A page that aumer made is replaced without.
+            figures: the folder; created if missing.
+            overwrite: replace existing files. A page made by aumer is always replaced.
 
         Returns:
-            What was written, the page first.
+            The written files, the page first.
 
         Raises:
-            UsageError: another suffix than .html, a file that is in the way, or the system refuses
-                to write. Then nothing has been written, unless it is the system that refused.
+            UsageError: a suffix other than .html, a file exists, or the system refuses to write.
+                Only in the last case some files may have been written.
         """
         path = Path(path)
         if path.suffix.lower() != ".html":
@@ -76,12 +76,12 @@ class ReportPage:
 
 
 def report(run: RecognitionRun | SpottingRun) -> ReportPage:
-    """Draw a run: scores with their intervals, figures with captions, mistakes, settings.
+    """The report of a run: scores with their intervals, figures with captions, mistakes, settings.
 
-    Nothing is trained. What the run does not hold is left out, with a line that says why.
+    Nothing is trained. Missing data is replaced by a line that says why.
 
     Raises:
-        UsageError: the run holds no prediction, or rows that cannot be scored.
+        UsageError: the run has no prediction, or rows that cannot be scored.
     """
     if isinstance(run, RecognitionRun):
         facts, sections = recognition_facts(run), recognition_sections(run)
@@ -97,7 +97,7 @@ def report(run: RecognitionRun | SpottingRun) -> ReportPage:
 
 
 def is_report(path: StrPath) -> bool:
-    """Whether a file is a page that aumer made, by its first bytes."""
+    """Whether a file is a page made by aumer, by its first bytes."""
     try:
         with Path(path).open("rb") as file:
             return f'content="{GENERATOR}"'.encode() in file.read(1000)

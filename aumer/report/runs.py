@@ -1,4 +1,4 @@
-"""What a report is made of: plain records of a run, whoever made it."""
+"""Input of a report: plain records of a run from any source."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from aumer.types import ImageArray
 
 @dataclass(frozen=True)
 class About:
-    """What was run, and how.
+    """Description of a run.
 
     Attributes:
-        warnings: what must not be overlooked: that data are simulated, for instance.
-        notes: what a reader of the figures should know, a sentence each.
+        warnings: important warnings, such as simulated data.
+        notes: notes on the figures, a sentence each.
         settings: every setting in force, as plain values.
-        published: figures of others: a row a method, its columns by name.
+        published: published figures: one row per method, columns by name.
     """
 
     title: str
@@ -35,18 +35,18 @@ class About:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip, as one seed's model of other subjects predicted it.
+    """The prediction of one clip by one seed's model, which was trained on other subjects.
 
     Attributes:
-        probabilities: in the order of the classes; empty where none were kept.
-        embedding: what the network's last layer read; empty where none was kept.
-        attribution: how much each ROI spoke for the predicted class; empty where none was kept.
-        space: how much each square of the aligned crop spoke for the predicted class, rows from the
-            top one after another; empty where none was kept.
-        time: how much each phase did, from onset to apex, then to offset.
-        source: the data set; "" where that is not known.
-        fold: whose model predicted it, by name; "" for its subject's.
-        seen: False where no face could be seen: then it was predicted without being looked at.
+        probabilities: in the order of the classes; empty if not stored.
+        embedding: input of the network's last layer; empty if not stored.
+        attribution: attribution of each ROI for the predicted class; empty if not stored.
+        space: attribution of each square of the aligned crop for the predicted class, row by row
+            from the top; empty if not stored.
+        time: attribution of each phase, from onset to apex, then to offset.
+        source: the data set; "" if unknown.
+        fold: name of the fold whose model predicted it; "" for the subject's fold.
+        seen: False if no face was found; its prediction then does not depend on its frames.
     """
 
     subject: str
@@ -66,7 +66,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Training:
-    """How one fold's training went: by epoch "epoch", "loss" and, if known, "inner_loss"."""
+    """The training log of a fold: for each epoch "epoch", "loss" and, if known, "inner_loss"."""
 
     fold: str
     seed: int
@@ -80,12 +80,12 @@ class RecognitionRun:
     Attributes:
         classes: in the order of the probabilities.
         clips: every clip once for each seed.
-        rois: what the numbers of attributions stand for.
-        chosen: what each fold chose within its training subjects.
-        images: (H, W, 3) uint8 RGB by (subject, name), where the caller has them.
-        picture: what the images show, in a few words.
-        faces: (H, W, 3) uint8 RGB at onset, apex and offset by (subject, name), where the caller
-            has them; `None` for a frame that is not there.
+        rois: the ROIs of the attributions, in order.
+        chosen: choices of each fold on its training subjects.
+        images: (H, W, 3) uint8 RGB by (subject, name), if available.
+        picture: short description of the images.
+        faces: (H, W, 3) uint8 RGB at onset, apex and offset by (subject, name), if available;
+            `None` for a missing frame.
     """
 
     about: About
@@ -101,14 +101,14 @@ class RecognitionRun:
 
 @dataclass(frozen=True, eq=False)
 class Spotted:
-    """What one seed's models spotted in one data set.
+    """The spotting result of one seed's models in one data set.
 
     Attributes:
         selection: how the epoch was chosen, in words.
-        honest: False where it was chosen on the test subject.
-        report: `None` where the truth is not known.
-        truths, predictions: all rows that the report was made of.
-        recognition: of what was spotted; `None` where it was not recognized.
+        honest: False if it was chosen on the test subject.
+        report: `None` if the truth is unknown.
+        truths, predictions: all rows of the report.
+        recognition: recognition of the spotted intervals; `None` if not run.
         strs: the spot-then-recognize score.
     """
 
@@ -129,7 +129,7 @@ class SpottingRun:
 
     Attributes:
         spotted: by data set, seed and selection.
-        chosen: what is kept of each fold's model.
+        chosen: stored facts of each fold's model.
     """
 
     about: About

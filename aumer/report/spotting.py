@@ -24,9 +24,9 @@ from aumer.types import KINDS, Counts, IntArray, Kind
 
 Floats = npt.NDArray[np.float64]
 
-#: So many videos get a strip: those with the most mistakes.
+#: Number of videos with a strip: those with the most mistakes.
 _STRIPS = 10
-#: Its place among `ratios`.
+#: Index of F1 in `ratios`.
 _F1 = 2
 
 
@@ -50,10 +50,10 @@ def spotting_facts(run: SpottingRun) -> list[str]:
 
 
 def spotting_sections(run: SpottingRun) -> list[Section]:
-    """What a reader expects of spotting, by data set; what cannot be shown says why.
+    """The sections on spotting by data set; an empty one says why.
 
     Raises:
-        UsageError: nothing was run, or rows that cannot be scored.
+        UsageError: nothing was run, or there are rows that cannot be scored.
     """
     groups = _groups(run)
     if not groups:
@@ -102,7 +102,7 @@ class _Group:
         return [report.counts(kind, subject=subject) for report in self.reports]
 
     def estimate(self, kind: Kind | None, score: Callable[[IntArray], Floats]) -> Estimate | None:
-        """Mean over seeds with its interval over subjects; `None` of one subject."""
+        """Mean over seeds with its interval over subjects; `None` for one subject."""
         subjects = self.reports[0].subjects
         if len(subjects) < 2:
             return None
@@ -118,7 +118,7 @@ class _Group:
         return interval(counts, mean, replicates=2000, level=0.95, seed=0)
 
     def mean(self, kind: Kind | None, what: int) -> float | None:
-        """Over the seeds, one of `ratios`; `None` where it divides nothing by nothing."""
+        """Mean over seeds of one of `ratios`; `None` for 0 / 0."""
         found = [ratio for c in self.counts(kind) if (ratio := ratios(c)[what]) is not None]
         return float(np.mean(found)) if found else None
 
@@ -131,7 +131,7 @@ class _Group:
 
 
 def _groups(run: SpottingRun) -> list[_Group]:
-    """Of each data set what was chosen honestly first."""
+    """Groups of each data set, with honest selection first."""
     names = list(dict.fromkeys((s.dataset, s.selection, s.honest) for s in run.spotted))
     order = list(dict.fromkeys(s.dataset for s in run.spotted))
     names.sort(key=lambda one: (order.index(one[0]), not one[2]))
@@ -199,7 +199,7 @@ def _scores(group: _Group) -> Iterator[Block]:
 
 
 def _of_seeds(texts: Sequence[str]) -> str:
-    """One text where all seeds have the same."""
+    """One text if all seeds have the same."""
     return texts[0] if len(set(texts)) == 1 else "; ".join(texts) + " (by seed)"
 
 
@@ -228,7 +228,7 @@ def _by_subject(group: _Group, said: str) -> TableBlock:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """The matching of one seed, case by case, with what it leaves over.
+    """The matching of one seed by case: hits, misses and false positives.
 
     Attributes:
         hits: (prediction, truth) of each case.
@@ -240,31 +240,31 @@ class Outcomes:
 
     @cached_property
     def unit(self) -> tuple[str, bool]:
-        """Of times: ms and True where every video's rate is known, else frames."""
+        """The unit of times, and whether all frame rates are known: ms and True, else frames."""
         known = all(self.fps.values())
         return ("ms" if known else "frames"), known
 
     @property
     def frame(self) -> float:
-        """The longest frame of all videos, in seconds; 1 where frames are counted."""
+        """The longest frame duration of all videos, in seconds; 1 if the unit is frames."""
         return max(self.seconds(key) for key in self.fps)
 
     def seconds(self, key: VideoKey) -> float:
-        """Seconds of a frame, or 1 where rates are not known and frames are counted."""
+        """Seconds of a frame; 1 if the unit is frames."""
         rate = self.fps[key]
         return 1 / rate if self.unit[1] and rate else 1.0
 
 
 def outcomes(one: Spotted) -> Outcomes:
-    """Match as the report did.
+    """Match as in the report.
 
     Raises:
-        UsageError: the rows are not those of the report.
+        UsageError: the rows differ from those of the report.
     """
     report = one.report
     assert report is not None
     s = report.settings
-    # The report has checked these numbers on the whole.
+    # The report has checked the totals.
     rules = replace(s, expect_macro=None, expect_micro=None)
     cases = prepare(one.predictions, one.truths, report.videos, rules).cases
     hits = []
@@ -371,7 +371,7 @@ def _errors(group: _Group, key: str) -> Block:
             for p, t in own:
                 made, true = case.predictions[p], case.truths[t]
                 by_end["onset"][case.kind].append((made.onset - true.onset) * scale)
-                if true.offset is not None:  # what a policy filled in is no truth
+                if true.offset is not None:  # a value filled in by a policy is not a truth
                     by_end["offset"][case.kind].append((made.offset - true.offset) * scale)
     drawn = {end: _by_kind(own) for end, own in by_end.items() if any(map(len, own.values()))}
     if not drawn:
@@ -473,7 +473,7 @@ def _strips(group: _Group, key: str) -> Block:
 
 
 def _bar(made: PredictedInterval, scale: float, *, matched: bool) -> figures.Bar:
-    # A published method's interval may begin before the video does.
+    # A published method's interval may start before the video.
     begin = max(0, made.onset)
     return figures.Bar(made.kind, begin * scale, max(begin + 1, made.offset + 1) * scale, matched)
 

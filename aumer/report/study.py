@@ -20,7 +20,7 @@ from aumer.report.page import (
 from aumer.report.page import Text as Paragraph
 from aumer.report.report import ReportPage
 
-#: A value with its interval; the ends are `None` where they are not known.
+#: A value with its interval; its ends are `None` if unknown.
 Spread = tuple[float | None, float | None, float | None]
 
 
@@ -29,7 +29,7 @@ class Forest:
     """One score of one data set.
 
     Attributes:
-        values, differences: by row; of the base row there is no difference.
+        values, differences: by row; the base row has no difference.
     """
 
     data_set: str
@@ -40,10 +40,10 @@ class Forest:
 
 @dataclass(frozen=True)
 class StudyRowFacts:
-    """What a row is, and what became of it; see `aumer.bench.studied.StudiedRow`.
+    """A row's description and status; see `aumer.bench.studied.StudiedRow`.
 
     Attributes:
-        page: address of its own report beside this page; `None` where there is none.
+        page: address of its own report beside this page; `None` if there is none.
     """
 
     name: str
@@ -58,13 +58,13 @@ class StudyRowFacts:
 
 @dataclass(frozen=True, eq=False)
 class StudyPage:
-    """All that the page shows.
+    """The content of the page.
 
     Attributes:
-        tables: by data set, a head and a line for each row.
-        published: a head and a line for each row that has figures in print; empty without.
-        remarks: what a reader must know, a sentence each.
-        command: as it was typed; "" from Python.
+        tables: by data set, a header and a line for each row.
+        published: a header and a line for each row with published figures; empty without.
+        remarks: notes for the reader, a sentence each.
+        command: the command line; "" for a run from Python.
     """
 
     title: str
@@ -78,9 +78,10 @@ class StudyPage:
 
 
 def study_report(study: StudyPage) -> ReportPage:
-    """Draw a study: differences to the base row, scores, rows, what was published, how it was made.
+    """The page of a study: differences to the base row, scores, rows, published figures,
+    provenance.
 
-    Rows that failed, were left out or are still to be run are named with the reason.
+    Rows that failed, were left out or have not been run are listed with the reason.
     """
     undone = [row for row in study.rows if row.status != "done"]
     facts = [

@@ -1,4 +1,4 @@
-"""One video's result as a page that can be mailed, and the page of a folder that leads to many."""
+"""One video's result as a page that can be mailed, and the index page of a folder."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ from aumer.results.totals import Totals, measured_minutes
 from aumer.results.units import unit_rows
 from aumer.types import Expression, ImageArray, au_text, runs
 
-#: In the head of every index, so that aumer knows its own ones again.
+#: In the head of every index, so that aumer recognizes its own.
 INDEX = "aumer:index"
 
-#: Seconds of motion that are shown on either side of an expression, at least.
+#: Least seconds of motion shown on either side of an expression.
 _AROUND_S = 1.0
-#: Stretches without motion that are named; shorter ones are counted.
+#: Number of intervals without motion that are listed; the others are counted.
 _GAP_S = 0.5
 _GAPS = 50
 
 
 class Html(Format):
-    """A page that needs nothing else: what was found, with faces, quality, settings, versions."""
+    """A self-contained page: expressions with faces, quality, settings, versions."""
 
     pictures = True
     use = "people"
@@ -72,7 +72,7 @@ def video_page(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> str:
 
     Args:
         thumbnails: frame ordinal -> (h, w, 3) uint8 RGB, see `aumer.results.thumbnails`; without
-            any the page shows no face.
+            them the page shows no face.
     """
     minutes = measured_minutes(result)
     facts = [
@@ -99,7 +99,7 @@ def video_page(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> str:
     )
 
 
-#: What the numbers mean, and what they do not.
+#: What the numbers mean and do not mean.
 _READING = (
     "Onset, apex and offset: when an expression begins, is strongest and ends, in seconds.",
     "Score: how sure the spotter is, 0 to 1. It was fitted on simulated faces.",
@@ -165,7 +165,7 @@ def _expressions(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> li
 
 
 def _units(result: SpotResult) -> list[Section]:
-    """A section with the AUs of the whole video; none where nothing was read."""
+    """A section with the AUs of the whole video, if they were read."""
     if not any(e.aus is not None for e in result.expressions):
         return []
     rows = unit_rows(result)
@@ -198,7 +198,7 @@ def _units(result: SpotResult) -> list[Section]:
     return [Section("Action units", [TableBlock(head, cells, caption, sortable=True)])]
 
 
-#: So many apexes are listed.
+#: Number of apexes that are listed.
 _TIMES = 12
 
 
@@ -210,7 +210,7 @@ def _listed_times(times: Sequence[float]) -> str:
 def _curve(
     result: SpotResult, curves: Mapping[str, npt.NDArray[np.float64]], e: Expression, number: int
 ) -> Picture:
-    """The motion round an expression, as a small image."""
+    """The motion around an expression, as a small image."""
     from matplotlib.figure import Figure
     from matplotlib.image import imread
 
@@ -311,8 +311,8 @@ class IndexRow:
     """A row of the index.
 
     Attributes:
-        outcome: what became of the input, or of one face in it.
-        page: the address of its page beside the index; None where it has none.
+        outcome: status of the input, or of one face in it.
+        page: the address of its page beside the index; None if there is none.
     """
 
     outcome: InputRow
@@ -320,7 +320,7 @@ class IndexRow:
 
 
 def index_page(entries: Iterable[IndexRow], totals: Sequence[Totals] = ()) -> str:
-    """A page that leads to those of many videos, with a table that can be sorted."""
+    """An index page of many videos, with a sortable table."""
     entries = list(entries)
     done = [e for e in entries if e.outcome.status == "ok"]
     micro = sum(e.outcome.micro or 0 for e in done)

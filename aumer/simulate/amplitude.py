@@ -1,7 +1,7 @@
-"""How large an expression is, as a share of its action units' strongest (`anatomy`, level E).
+"""The intensity of an expression, relative to the maximum of its action units (`anatomy`, level E).
 
-Macro-expressions are as the coders of SAMM-LV graded them. Micro-expressions are as measured on
-CASME II; both constants and their source are in ``configs/simulation.toml``.
+Macro-expressions follow the levels coded in SAMM-LV, micro-expressions follow measurements on CASME
+II; both constants and their source are in ``configs/simulation.toml``.
 """
 
 from __future__ import annotations
@@ -19,36 +19,38 @@ from aumer.simulate.anatomy import Action
 LEVELS = {"A": (0.05, 0.12), "B": (0.12, 0.3), "C": (0.3, 0.6), "D": (0.6, 0.9), "E": (0.9, 1.0)}
 
 
-#: Both sides of a drawn person differ, and the larger moves so much more than a mean person's.
+#: Ratio of the larger side of a drawn, asymmetric person to a mean person.
 _ASYMMETRY = 1.08
 
 
 def reach(aus: Sequence[Action]) -> float:
-    """What the ROI that moves furthest shows of actions at intensity 1, in outer-eye distances."""
+    """Displacement of the ROI that moves furthest for actions at intensity 1, in outer-eye
+    distances.
+    """
     shown = np.sum([disturbances.roi_displacement(action) for action in aus], axis=0)
     return float(np.hypot(*shown.T).max())
 
 
 def graded(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
-    """An intensity drawn by how often coders gave each FACS level; not all counts may be 0."""
+    """An intensity drawn from coders' counts of each FACS level; not all counts may be 0."""
     counts = np.array([levels[name] for name in LEVELS], np.float64)
     name = list(LEVELS)[rng.choice(len(LEVELS), p=counts / counts.sum())]
     return float(rng.uniform(*LEVELS[name]))
 
 
 def micro(rng: np.random.Generator, aus: Sequence[Action]) -> float:
-    """An intensity of a micro-expression: the median of its AUs, and the spread between events."""
+    """A drawn intensity of a micro-expression: the median of its AUs times a random spread."""
     spread = float(nuisance.settings()["micro"]["spread"])
     size = micro_median(aus) * np.exp(spread * rng.standard_normal())
     return float(min(size, 1.0))
 
 
 def micro_median(aus: Sequence[Action]) -> float:
-    """The median intensity of a micro-expression of these actions, whichever side makes them.
+    """The median intensity of a micro-expression of these actions, on any side.
 
-    Of the combinations measured the largest that is part of this one counts (the mean of several
-    that are equally large). Others move as far as the median clip, if they can: no known one is
-    more intense than the strongest of the combinations measured.
+    The largest measured combination that is part of this one is used (the mean of several of equal
+    size). Others move as far as the median clip, but not with a higher intensity than the strongest
+    measured combination.
     """
     own, known = {au for au, _ in aus}, _micro_medians()
     parts = [units for units in known if units <= own]
@@ -59,7 +61,7 @@ def micro_median(aus: Sequence[Action]) -> float:
 
 
 def _intensity(shown: float, aus: Sequence[Action]) -> float:
-    """At which a drawn person's ROI that moves furthest moves so far."""
+    """Intensity at which the ROI that moves furthest, of a drawn person, moves by `shown`."""
     return float(shown / _ASYMMETRY / max(reach(aus), 1e-9))
 
 

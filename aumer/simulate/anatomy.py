@@ -1,18 +1,19 @@
-"""What each action unit does to a face: one table for simulated features and simulated video.
+"""The displacement of a face by each action unit: one table for simulated features and video.
 
-An action unit (AU) is a few pushes on the mean face. A push moves skin the way its muscle pulls
-(Ekman, Friesen and Hager, *Facial Action Coding System*, 2002, names the muscle and the direction
-of every AU); the displacement falls off as a Gaussian round its center, so that the sum is smooth.
+An action unit (AU) is a few pushes on the mean face, each a local displacement. A push moves skin
+the way its muscle pulls (Ekman, Friesen and Hager, *Facial Action Coding System*, 2002, names the
+muscle and the direction of every AU); the displacement falls off as a Gaussian around its center,
+so that the sum is smooth.
 
 **Amplitudes** are those of a strong expression, FACS level E. The unit is the distance of the outer
 eye corners, about 90 mm in adults. Measured on aumer's shared real videos, where it is posed: six
 smiles carry the mouth corner .11 to .24, .165 in the median, five brow raises the brow .08 to .15,
 .11 in the median (`python -m benchmarks.studies.simulation`). Lids: the mean face's own opening is
 .09, which a blink has to close. Jaw: it falls by about 10 mm in AU26 and 20 mm in AU27. AU4, 14 and
-17 follow micro-expressions of CASME II (`amplitude`): their ROIs move .09, .05 and .05, with less
-of which those would be as large as graded macro-expressions. All others are scaled to these by
-argument: the skin that a muscle inserts into moves less where it is short (lids, nose, chin) than
-where it is long (zygomaticus, frontalis).
+17 follow micro-expressions of CASME II (`amplitude`): their ROIs move .09, .05 and .05, since with
+smaller amplitudes those would be as large as graded macro-expressions. All others are scaled to
+these by an argument: the skin that a muscle inserts into moves less where it is short (lids, nose,
+chin) than where it is long (zygomaticus, frontalis).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from aumer.errors import UsageError
 
 Points = npt.NDArray[np.float64]
-#: An AU and the subject's side that makes it.
+#: An AU and the subject's side.
 Action = tuple[int, str]
 SIDES = ("both", "left", "right")
 
@@ -38,7 +39,7 @@ class Push:
 
     Units of `aumer.face.mean_face.MEAN_FACE` (x to the image's right, y down, outer eye corners 1
     apart). The side is the subject's right (image left, x < 0), mirrored for the left; a push with
-    x = 0 lies on the midline, is made once whatever the side, and is not mirrored.
+    x = 0 is on the midline, is applied once for any side, and is not mirrored.
     """
 
     at: tuple[float, float]
@@ -46,7 +47,7 @@ class Push:
     radius: float
 
     def mirrored(self) -> Push:
-        """The same on the subject's left."""
+        """The mirrored push on the subject's left."""
         return Push((-self.at[0], self.at[1]), (-self.shift[0], self.shift[1]), self.radius)
 
 
@@ -156,10 +157,10 @@ ACTION_UNITS: dict[int, tuple[Push, ...]] = {
 
 
 def check_actions(actions: Iterable[Action]) -> None:
-    """Complain of an AU that is not in `ACTION_UNITS` or a side that is not in `SIDES`.
+    """Raise for an AU that is not in `ACTION_UNITS` or a side that is not in `SIDES`.
 
     Raises:
-        UsageError: with the AUs or sides there are.
+        UsageError: the message lists the known AUs or sides.
     """
     for au, side in actions:
         if au not in ACTION_UNITS:
@@ -170,7 +171,7 @@ def check_actions(actions: Iterable[Action]) -> None:
 
 
 def displacement(aus: Mapping[Action, float], points: Points) -> Points:
-    """Where the skin moves: the sum of the AUs' pushes.
+    """Displacement of the skin: the sum of the AUs' pushes.
 
     It is linear in the intensities. Each AU alone, and each combination seen in CAS(ME)^2 and
     SAMM-LV, is a diffeomorphism at intensity 1 (tests/simulate/test_anatomy.py).
@@ -184,7 +185,7 @@ def displacement(aus: Mapping[Action, float], points: Points) -> Points:
         (N, 2) float64 in the same unit, x to the image's right and y down.
 
     Raises:
-        UsageError: an AU or a side that there is not.
+        UsageError: unknown AU or side.
     """
     check_actions(aus)
     moved = np.zeros_like(points)

@@ -1,4 +1,4 @@
-"""Films written as a data set in the layout of CAS(ME)^2."""
+"""Writes videos as a data set in the layout of CAS(ME)^2."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _QUALITY = 95
 
 
 def check_new_folder(folder: StrPath) -> Path:
-    """Where a data set would be written.
+    """Check the folder of a new data set.
 
     Raises:
-        UsageError: it exists, or the folder that it would lie in does not.
+        UsageError: it exists, or its parent does not.
     """
     folder = Path(folder)
     if folder.exists():
@@ -40,7 +40,7 @@ def write_shots_as_casme_sq(
     """Write films as a data set; see `write_casme_sq_layout`.
 
     Args:
-        progress: called with the number of frames written and how many there will be.
+        progress: called with the number of written frames and the total.
     """
     folder = check_new_folder(folder)
     for _, name in shots:
@@ -108,7 +108,7 @@ def _casme_workbook(shots: Mapping[tuple[int, str], Shot]) -> Any:
 
 
 def _emotion(event: Event) -> tuple[str, str]:
-    """Group and emotion that a coder would note for these AUs (EMFACS's plainest combinations)."""
+    """Group and emotion of these AUs, by the simplest combinations of EMFACS."""
     aus = {au for au, _ in event.aus}
     if 12 in aus:
         return "positive", "happiness"

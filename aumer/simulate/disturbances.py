@@ -1,10 +1,8 @@
-"""What happens to a face that shows no expression: curves of time, and what the ROIs show of them.
+"""Facial motion without expressions: curves over time, and the resulting displacement of the ROIs.
 
-Blinks, remarks, turns of the head, posture and moves of the eyes are drawn here for films, too
-(`aumer.simulate.performance`).
-
-What measuring adds is in `nuisance`, as are the names. Constants, with their sources, are in
-``configs/simulation.toml``.
+Blinks, speech, head turns, posture and eye movements are drawn here for videos, too
+(`aumer.simulate.performance`). Errors of measurement are in `nuisance`, with all names. Constants,
+with their sources, are in ``configs/simulation.toml``.
 """
 
 from __future__ import annotations
@@ -27,10 +25,10 @@ from aumer.simulate.anatomy import Action, displacement
 
 Signal = npt.NDArray[np.float64]
 Range = tuple[float, float]
-#: One time, or many (N,): what is made of them has the same shape.
+#: One time or many (N,); results have the same shape.
 At = TypeVar("At", float, Signal)
 
-#: px per outer-eye distance and rows per second in which the file gives flow.
+#: px per outer-eye distance, and rows per second, of flow values in the settings file.
 _PX, _RATE = 64.0, 30.0
 NAMES = tuple(ROIS)
 BROWS = [k for k, name in enumerate(NAMES) if name.startswith("brow")]
@@ -40,7 +38,7 @@ MOUTH = [k for k, name in enumerate(NAMES) if name.startswith(("mouth", "lip"))]
 
 @lru_cache(maxsize=256)
 def roi_displacement(action: Action) -> Signal:
-    """What the ROIs show of an action at intensity 1: (12, 2) outer-eye distances.
+    """Displacement of the ROIs by an action at intensity 1: (12, 2) outer-eye distances.
 
     The mean over an ROI's square (11 px of a crop in which the eye corners lie 64 px apart).
     """
@@ -55,13 +53,13 @@ def roi_displacement(action: Action) -> Signal:
 
 @dataclass(frozen=True)
 class Move:
-    """What goes from where it is to another place, and stays there or comes back.
+    """A movement to another position, which stays there or returns.
 
     Attributes:
-        start_s, length_s: when it sets out, and how long it takes.
-        by: how far it goes, in each of K directions.
-        stay_s: how long it stays; for ever by default.
-        back_s: how long it takes to come back.
+        start_s, length_s: its start and duration.
+        by: displacement in each of K directions.
+        stay_s: time there; forever by default.
+        back_s: duration of the return.
     """
 
     start_s: float
@@ -71,7 +69,7 @@ class Move:
     back_s: float = 1.0
 
     def at(self, t: At) -> Signal:
-        """How far it is away at t (s), of one time (K,) or of each (N, K)."""
+        """Displacement at t (s): (K,) for one time, (N, K) for many."""
         since = t - self.start_s
         if math.isinf(self.stay_s):
             return np.multiply.outer(eased(since, self.length_s), self.by)
@@ -80,7 +78,7 @@ class Move:
 
 
 def moved(moves: Iterable[Move], t: At, directions: int) -> Signal:
-    """Where moves have led by t (s), of one time (K,) or of each (N, K)."""
+    """Sum of the moves' displacements at t (s): (K,) for one time, (N, K) for many."""
     total = np.zeros((*np.shape(t), directions))
     for move in moves:
         total += move.at(t)
@@ -89,10 +87,10 @@ def moved(moves: Iterable[Move], t: At, directions: int) -> Signal:
 
 @dataclass(frozen=True)
 class Turning(ABC):
-    """Turns of the head out of the plane, as far as they are not taken off.
+    """Residual motion of out-of-plane head turns after stabilization.
 
     Attributes:
-        depth_error: sd by ROI of what a turn by 1 rad leaves.
+        depth_error: sd over ROIs of the residual of a turn by 1 rad.
     """
 
     depth_error: float
@@ -102,7 +100,7 @@ class Turning(ABC):
         return np.asarray(wrong[:, None] * self._turn(rng, times)[:, None, :])
 
     def turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """Yaw and pitch (N, 2) radians that the same draw has in `path`."""
+        """Yaw and pitch (N, 2) radians, for the same random draw as in `path`."""
         _depth_errors(rng)
         return self._turn(rng, times)
 
@@ -112,7 +110,7 @@ class Turning(ABC):
 
 @dataclass(frozen=True)
 class HeadSway(Turning):
-    """The unrest of a head held still, as far as its turns are not taken off."""
+    """Residual sway of a head held still, after stabilization."""
 
     yaw: float
     pitch: float
@@ -123,17 +121,17 @@ class HeadSway(Turning):
         push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
         push[1:] *= np.sqrt(1 - keep**2)
         turn = lfilter([1.0], [1.0, -keep], push, axis=0)
-        # Muscles do not jerk: without this the sway would have the spectrum of noise.
+        # Muscles move smoothly: without this the sway would have the spectrum of noise.
         return np.asarray(gaussian_filter1d(turn, 0.1 / step_of(times), axis=0, mode="nearest"))
 
 
 @dataclass(frozen=True)
 class TurnMoves(Turning):
-    """Turns that are moves of the head."""
+    """Deliberate head turns."""
 
     @abstractmethod
     def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
-        """Moves in yaw and pitch (radians) that set out between the first and the last time."""
+        """Moves in yaw and pitch (radians) that start between the first and the last time."""
 
     def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
         return moved(self.moves(rng, times), times, 2)
@@ -141,7 +139,7 @@ class TurnMoves(Turning):
 
 @dataclass(frozen=True)
 class HeadTurns(TurnMoves):
-    """Turns aside and back."""
+    """Head turns aside and back."""
 
     per_min: float
     size: float
@@ -157,7 +155,7 @@ class HeadTurns(TurnMoves):
 
 @dataclass(frozen=True)
 class Posture(TurnMoves):
-    """Turns that stay: leaning, sitting otherwise."""
+    """Lasting head turns: leaning, sitting differently."""
 
     per_min: float
     size: float
@@ -171,7 +169,7 @@ class Posture(TurnMoves):
 
 @dataclass(frozen=True)
 class Blink:
-    """Begins to close at start_s; then closed and open again after the seconds given."""
+    """A blink that starts to close at start_s, with the durations of its phases."""
 
     start_s: float
     closing_s: float
@@ -180,23 +178,23 @@ class Blink:
 
     @property
     def end_s(self) -> float:
-        """When the lids are open again."""
+        """Time at which the lids are open again."""
         return self.start_s + self.closing_s + self.closed_s + self.opening_s
 
     def closure(self, t: At) -> At:
-        """How far the lids are closed at t (s), of one time or of each, in [0, 1]."""
+        """Closure of the lids in [0, 1] at t (s), for one time or many."""
         since = t - self.start_s
         return there_and_back(since, self.closing_s, self.closed_s, self.opening_s)
 
 
 @dataclass(frozen=True)
 class Lids:
-    """Lids that close and open.
+    """Blinking lids.
 
     Attributes:
-        per_min: rate; the intervals are exponential beyond `rest_s`.
-        rest_s: least seconds between the beginnings of two blinks.
-        closing_s, closed_s, opening_s: of the phases, from and to.
+        per_min: rate; intervals are `rest_s` plus an exponential time.
+        rest_s: least seconds between the starts of two blinks.
+        closing_s, closed_s, opening_s: range of the duration of each phase.
     """
 
     per_min: float
@@ -206,7 +204,7 @@ class Lids:
     opening_s: Range
 
     def drawn(self, rng: np.random.Generator, end_s: float) -> list[Blink]:
-        """The blinks that begin before an end, from 0 s on."""
+        """The blinks that start between 0 and `end_s`."""
         blinks: list[Blink] = []
         while self.per_min > 0:
             last = blinks[-1].start_s if blinks else -self.rest_s
@@ -218,7 +216,7 @@ class Lids:
         return blinks
 
     def lids(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """How far they are closed (N,), in [0, 1], in the same draw of `path`."""
+        """Closure (N,) in [0, 1], for the same random draw as in `path`."""
         level = np.zeros(len(times))
         for blink in self.drawn(rng, float(times[-1])):
             level = np.maximum(level, blink.closure(times))
@@ -227,10 +225,10 @@ class Lids:
 
 @dataclass(frozen=True)
 class Blinks(Lids):
-    """Lids that close and open, and the little that the brow does with them.
+    """Blinks with a small motion of the brows.
 
     Attributes:
-        brow: intensity of the AU 4 that goes with it.
+        brow: intensity of the accompanying AU 4.
     """
 
     brow: float
@@ -243,7 +241,7 @@ class Blinks(Lids):
 
 @dataclass(frozen=True)
 class GazeShifts:
-    """The brow follows the eyes a little, up and down, and stays while they do."""
+    """Gaze shifts: the brows follow the eyes up and down a little, and stay as long as they do."""
 
     per_min: float
     brow: float
@@ -255,7 +253,7 @@ class GazeShifts:
         return np.asarray(level[..., None] * shown)
 
     def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
-        """What the brow does (1,), as an intensity of AU 1 and 2."""
+        """Motion of the brows (1,), as an intensity of AU 1 and 2."""
         before = 0.0
         for begin in moments(rng, times, self.per_min):
             now = self.brow * rng.standard_normal()
@@ -265,7 +263,7 @@ class GazeShifts:
 
 @dataclass(frozen=True)
 class Swallowing:
-    """Lips and chin tighten and let go."""
+    """Swallowing: lips and chin tighten and relax."""
 
     per_min: float
     length_s: Range
@@ -282,7 +280,9 @@ class Swallowing:
 
 @dataclass(frozen=True)
 class Talking:
-    """Bouts of speech: jaw, lips and brows in a few modes, each at random in speech's band."""
+    """Bouts of speech: jaw, lips and brows in a few modes, each a random signal in the band of
+    speech.
+    """
 
     per_min: float
     length_s: Range
@@ -303,18 +303,18 @@ class Talking:
         return moved
 
     def _course(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """A path whose velocity has its power in the band, 1 px per 1/30 s strong (sd).
+        """A path whose velocity is band-limited noise with an sd of 1 px per 1/30 s.
 
-        The band's edges are those of half the power; beyond, it falls as measured, by 1/f^8.
+        The band's edges are at half the power; beyond, the power falls with 1/f^8, as measured.
         """
         step = step_of(times)
-        # A stretch more than is used: what wraps round from its end never meets its beginning.
+        # Longer than needed, so that the periodic signal does not wrap around within it.
         count = len(times) + int(np.ceil(2 / step))
         hz = np.fft.rfftfreq(count, step)
         low, high = self.band_hz
         with np.errstate(divide="ignore"):
             power = 1 / (1 + (low / hz) ** 8) / (1 + (hz / high) ** 8)
-        power /= power.sum() * hz[1] * 2 * step  # the velocity of white noise so shaped has sd 1
+        power /= power.sum() * hz[1] * 2 * step  # the shaped white noise has a velocity with sd 1
         spectrum = np.fft.rfft(rng.standard_normal(count)) * np.sqrt(power)
         spectrum[1:] *= _RATE / (2j * np.pi * hz[1:])
         return np.asarray(np.fft.irfft(spectrum, count)[: len(times)])
@@ -322,12 +322,13 @@ class Talking:
 
 @dataclass(frozen=True)
 class Remark:
-    """A bout of talking: syllables at `hz`, each with its loudness and lip shape.
+    """A bout of speech: syllables at rate `hz`, each with loudness and lip shape.
 
     Attributes:
         loudness: of each syllable, in [0, 1].
-        rounding: at the bounds of syllables, from -1 (stretched) to 1 (puckered).
-        jaw, part, round: intensity of the jaw's drop, of lips that part, and of their shape, at 1.
+        rounding: at syllable boundaries, from -1 (stretched) to 1 (puckered).
+        jaw, part, round: intensities of jaw drop, lips part, and lip shape, at a loudness or
+            rounding of 1.
     """
 
     start_s: float
@@ -340,7 +341,7 @@ class Remark:
     round: float
 
     def actions(self, t: float) -> dict[Action, float]:
-        """Intensity of what acts at t (s)."""
+        """Intensity of each active action at t (s)."""
         if not self.start_s < t < self.end_s:
             return {}
         position = (t - self.start_s) * self.hz
@@ -358,13 +359,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class Remarks:
-    """Short bouts of talking, syllable by syllable: too short for what `Talking` was measured on.
+    """Short bouts of speech, syllable by syllable: shorter than the recordings that `Talking` was
+    measured on.
 
     Attributes:
         per_min: rate of bouts.
         length_s: of a bout.
-        rest_s: seconds of silence, at least, between two bouts.
-        syllable_hz: syllables a second, another number in each bout.
+        rest_s: least seconds of silence between two bouts.
+        syllable_hz: range of syllables per second, drawn for each bout.
         jaw, part, round: see `Remark`.
     """
 
@@ -379,8 +381,9 @@ class Remarks:
     def drawn(
         self, rng: np.random.Generator, end_s: float, busy: Sequence[tuple[float, float]] = ()
     ) -> list[Remark]:
-        """Those that end before an end, from 0 s on; one that would meet what is `busy` (from, to)
-        waits until it is over."""
+        """Remarks between 0 and `end_s`; one that would overlap a `busy` interval (from, to) is
+        delayed until its end.
+        """
         bouts: list[Remark] = []
         while self.per_min > 0:
             last = bouts[-1].end_s if bouts else 0.0
@@ -410,7 +413,7 @@ class Remarks:
 
 @dataclass(frozen=True)
 class LightingDrift:
-    """Slow changes of light that pass for motion, each ROI in its own direction."""
+    """Apparent motion by slow changes of light, in a separate direction for each ROI."""
 
     size: float
     period_s: Range
@@ -427,7 +430,7 @@ def step_of(times: Signal) -> float:
 
 
 def moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterator[float]:
-    """Moments of a Poisson process between the first and the last time, in order."""
+    """Event times of a Poisson process between the first and the last time, in order."""
     now = float(times[0])
     while per_min > 0:
         now += rng.exponential(60 / per_min)
@@ -437,22 +440,24 @@ def moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterator
 
 
 def eased(t: At, length: float = 1.0) -> At:
-    """From 0 at t = 0 to 1 at t = length as a raised cosine, of one time or of each."""
-    # Not np.clip, which takes ten times as long of one number.
+    """From 0 at t = 0 to 1 at t = length as a raised cosine, for one time or many."""
+    # Not np.clip, which is ten times slower for one number.
     share = np.minimum(1.0, np.maximum(0.0, t / length))
     shown: At = 0.5 - 0.5 * np.cos(np.pi * share)
     return shown
 
 
 def there_and_back(t: At, there_s: float, stay_s: float, back_s: float) -> At:
-    """From 0 at t = 0 to 1, and back to 0 after a stay, each way as a raised cosine."""
+    """From 0 at t = 0 to 1 and, after a stay, back to 0; both as a raised cosine."""
     return eased(t, there_s) - eased(t - there_s - stay_s, back_s)
 
 
 def _depth_errors(rng: np.random.Generator) -> Signal:
-    """How wrong the depth is that stabilization assumes, by ROI, sd 1: what a turn leaves.
+    """Errors of the depth assumed by stabilization, by ROI, sd 1; they cause the residual of a
+    turn.
 
-    Brows, nose and mouth go together as measured: four fifths of the variance is the region's.
+    ROIs of brows, nose and mouth correlate as measured: four fifths of the variance is shared
+    within the region.
     """
     error: Signal = np.sqrt(0.2) * rng.standard_normal(len(NAMES))
     for region in (BROWS, NOSE, MOUTH):

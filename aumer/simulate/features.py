@@ -1,9 +1,8 @@
-"""Simulated features: subjects whose expressions are known exactly, as `aumer.motion.analysis` sees
-them.
+"""Simulated features, in the form of `aumer.motion.analysis`, of subjects with known expressions.
 
-What an ROI shows is the sum of what its action units do (`anatomy`), each with the subject's own
-gain and asymmetry, and of the nuisances (`nuisance`). A video depends on the seed, its own name and
-its length alone: not on how many others are made, nor in which order.
+The displacement of an ROI is the sum of its action units (`anatomy`), each with the subject's gain
+and asymmetry, and of the nuisances (`nuisance`). A video depends only on the seed, its name and its
+length, not on the number or order of other videos.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ LEVELS = ("easy", "medium", "hard")
 LAYOUTS = ("aumer", "feature_segment")
 RATE = 30.0
 EYE_DISTANCE = 64.0
-#: The motion stage whose features these are like: the noise was measured with it
+#: The motion stage of these features: their noise was measured with it
 #: (``configs/simulation.toml``).
 IMITATED = {"preset": "windows"}
 
-#: The published layout: frames of a segment, and of context on either side of it.
+#: The published layout: frames of a segment, and of context on either side.
 SEGMENT, CONTEXT = 256, 7
 _TIMING = ("onset", "apex", "offset", "onset_s", "apex_s", "offset_s")
 _TRUTH = ("subject", "video", "kind", *_TIMING, "rate", "au", "intensity")
@@ -49,11 +48,11 @@ _TRUTH = ("subject", "video", "kind", *_TIMING, "rate", "au", "intensity")
 
 @dataclass(frozen=True)
 class Subject:
-    """How one face differs from the mean face.
+    """Differences of one face from the mean face.
 
     Attributes:
-        gains: factor of each AU on the subject's right and left side.
-        noise: factor of everything that is no expression.
+        gains: factors of each AU on the subject's right and left side.
+        noise: factor of all nuisances.
     """
 
     gains: Mapping[int, tuple[float, float]]
@@ -61,7 +60,7 @@ class Subject:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Subject:
-        """A subject of the population that ``configs/simulation.toml`` describes."""
+        """A random subject of the population in ``configs/simulation.toml``."""
         s = nuisance.settings()["subject"]
         gains = {}
         for au in sorted(ACTION_UNITS):
@@ -71,14 +70,14 @@ class Subject:
         return Subject(gains, float(np.exp(s["noise_spread"] * rng.standard_normal())))
 
     def shown(self, action: Action) -> Signal:
-        """What the ROIs show of an action at intensity 1: (12, 2) outer-eye distances."""
+        """Displacement of the ROIs by an action at intensity 1: (12, 2) outer-eye distances."""
         au, side = action
         right, left = self.gains[au]
         if side == "right":
             return right * disturbances.roi_displacement(action)
         if side == "left":
             return left * disturbances.roi_displacement(action)
-        # A midline push is made once: it is what both sides show alike.
+        # A midline push is applied once: it is the part common to both sides.
         one, other, all_ = (
             disturbances.roi_displacement((au, s)) for s in ("right", "left", "both")
         )
@@ -91,7 +90,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedVideo:
-    """Features of one video with everything that happens in it."""
+    """Features of one video with its timeline."""
 
     subject: str
     name: str
@@ -100,7 +99,9 @@ class SimulatedVideo:
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        """The truth in rows of the features, score 1, without what begins after the last row."""
+        """The truth in rows of the features, score 1, without expressions that start after the last
+        row.
+        """
         last = len(self.features) - 1
         return tuple(
             e if e.offset <= last else _clipped(e, last)
@@ -128,18 +129,18 @@ def simulate_features(
 
     Args:
         subjects, videos, minutes: number of subjects, of videos of each, and length of each.
-        level: one of `LEVELS`: how strong expressions and noise are.
-        nuisances: names in `nuisance.NUISANCES`; an empty sequence gives expressions alone.
+        level: one of `LEVELS`: strength of expressions and noise.
+        nuisances: names in `nuisance.NUISANCES`; an empty sequence gives only expressions.
         rate_per_min, statistics: as in `timeline.draw`.
         replayed: performances by video (`timeline.replay`) instead of drawn ones; then subjects,
-            videos, minutes, rate_per_min and statistics say nothing. A video's subject is its name
+            videos, minutes, rate_per_min and statistics are ignored. A video's subject is its name
             up to the last "_".
         rate: rows per second.
-        strength, loudness: factors of the expressions' size and of the nuisances', instead of the
+        strength, loudness: factors of the size of expressions and nuisances, instead of the
             level's.
 
     Raises:
-        UsageError: a number that is not positive, or a name that there is not.
+        UsageError: a number that is not positive, or an unknown name.
 
     Example:
         >>> videos = list(aumer.simulate_features(2, minutes=0.2, seed=1))
@@ -187,7 +188,7 @@ def simulate_features(
 
 
 def level_constants(level: str) -> tuple[float, float]:
-    """Factors of the expressions' size and of the nuisances' at a level of `LEVELS`."""
+    """Factors of the size of expressions and of nuisances at a level of `LEVELS`."""
     if level not in LEVELS:
         raise UsageError(
             f"level must be one of {', '.join(LEVELS)}; found {level!r}."
@@ -211,11 +212,11 @@ def render(
     """Features of one performance by one subject.
 
     Args:
-        causes: nuisances by name (`nuisance.load`). Each draws from its own stream, so switching
-            one on or off leaves the others as they are.
-        strength, loudness: factors of the expressions' size and of the nuisances'.
+        causes: nuisances by name (`nuisance.load`). Each has its own random stream, so switching
+            one on or off does not change the others.
+        strength, loudness: factors of the size of expressions and of nuisances.
 
-    Raises:
+        Raises:
         UsageError: the performance is shorter than a row.
     """
     rows = int(np.floor(timeline.duration_s * rate + 1e-6))
@@ -242,7 +243,7 @@ def render(
     quantization = causes.get("quantization")
     if isinstance(quantization, nuisance.Quantization):
         values = quantization.rounded(values)
-    valid = ~(lost[:-1] | lost[1:])  # motion needs a face in both frames
+    valid = ~(lost[:-1] | lost[1:])  # motion needs a face in two frames
     values[~valid] = np.nan
     return Features(
         values=values.astype(np.float32),
@@ -260,7 +261,7 @@ def render(
 def _eyelids(
     causes: Mapping[str, object], seed: int, name: str, times: Signal, valid: BoolArray
 ) -> FloatArray:
-    """Closed by the blinks that the fit of the head suffers from; without it, by the others."""
+    """Lid closure from the blinks of the head misfit; without it, from the other blinks."""
     closed = np.zeros(len(times))
     for key in ("head_misfit", "blinks"):
         cause = causes.get(key)
@@ -279,20 +280,21 @@ def write_features(
     layout: str = "aumer",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write videos and ``truth.csv`` into a folder, which is made if need be.
+    """Write videos and ``truth.csv`` into a folder, which is created if missing.
 
-    Names become files by `aumer.names.FileNames`, so that none leads elsewhere.
+    File names are made by `aumer.names.FileNames`, so that none leaves the folder.
 
     "aumer": ``SUBJECT/VIDEO.npz``, read by `read_features`. "feature_segment": the published
     ``feature_segment/{train,test}/SUBJECT/VIDEO_FIRST.npz``, segments of 256 rows with 7 of context
-    on either side, normed with the published means; ``test`` holds all segments, ``train`` those
-    with an expression. It has no mask: rows without a face are 0 there. Its unit is px of our crop.
+    on either side, normalized with the published means; ``test`` has all segments, ``train`` those
+    with an expression. It has no mask: rows without a face are 0. Its unit is px of aumer's crop.
 
     Returns:
-        The files written, ``truth.csv`` last.
+        The written files, ``truth.csv`` last.
 
     Raises:
-        UsageError: an unknown layout; a file exists and `overwrite` is False; no right to write.
+        UsageError: an unknown layout; a file exists and `overwrite` is False; no permission to
+            write.
     """
     if layout not in LAYOUTS:
         raise UsageError(
@@ -327,10 +329,10 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
     """Features and truth of a file in the layout "aumer".
 
     Raises:
-        UsageError: the file is missing or is not one of ours.
+        UsageError: the file is missing or has another format.
     """
     arrays = read_arrays(path, "simulated features")
-    # Files of before these were simulated have none.
+    # Older files have none.
     signs: dict[str, Any] = {key: arrays[key] for key in ("eyelids", "head") if key in arrays}
     with foreign(path, "simulated features"):
         features = Features(
@@ -372,7 +374,7 @@ def _plan(
 
 
 def _rng(seed: int, *names: str) -> np.random.Generator:
-    """A stream of its own for each name."""
+    """A separate random stream for each name."""
     return np.random.default_rng(np.random.SeedSequence([seed, *"/".join(names).encode()]))
 
 
@@ -383,14 +385,14 @@ def _clipped(e: Expression, last: int) -> Expression:
 
 
 class _Files:
-    """Files of videos below a folder, of each subject in a folder of its own."""
+    """Paths of videos below a folder, with a subfolder for each subject."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, FileNames] = {}
 
     def __call__(self, video: SimulatedVideo, ending: str, below: str = "") -> str:
-        """By its path from there on, which begins with `below`."""
+        """The path relative to the folder, which starts with `below`."""
         below = f"{below}{self._of(below)(video.subject)}/"
         return f"{below}{self._of(below)(video.name, ending)}"
 
@@ -453,7 +455,7 @@ def _segments(video: SimulatedVideo, file: _Files) -> dict[str, dict[str, npt.ND
 
 
 def code_of(actions: Sequence[Action]) -> str:
-    """As coders write it: "L12+6"."""
+    """In coders' notation: "L12+6"."""
     return "+".join({"left": "L", "right": "R"}.get(side, "") + str(au) for au, side in actions)
 
 

@@ -1,19 +1,19 @@
-"""A face in known motion, filmed: a real portrait warped by a timeline of expressions.
+"""Video of a face in known motion: a real portrait warped by a timeline of expressions.
 
-Motion is a continuous function of time, so that one performance can be filmed at any frame rate
-and size. Film coordinates are pixels at the instant when the head is at rest, x to the right and y
-down. A point p of the skin is carried to
+Motion is a continuous function of time, so that one performance can be rendered at any frame rate
+and size. Film coordinates are pixels with the head at rest, x to the right and y down. A point p of
+the skin moves to
 
     G(p) = p + d(p) + w(p) [head(p + d(p), depth(p)) - p - d(p)]
 
 where d is the expression (`aumer.simulate.anatomy` on this face) and w is 1 on the head and fades
-to 0 on what stands behind it. A frame shows at q the portrait's color at the p with G(p) = q, met
-to .002 px. Three things a rubber sheet cannot do are done apart: the lips are two sheets, which
-part over the inside of a mouth; a blink unfolds the upper lid over the eye; the eyeball stays with
-the skull while the skin round it moves, and turns.
+to 0 in the background. The color of a frame at q is the portrait's color at the p with G(p) = q,
+solved to .002 px. Three motions are not a warp and are rendered separately: the lips are two
+sheets, which open over the inside of a mouth; a blink unfolds the upper lid over the eye; the
+eyeball stays with the skull while the skin around it moves, and rotates.
 
 The default portrait is scikit-image's astronaut (NASA, public domain), who smiles at rest: her
-smiles go on from there.
+smiles start from this smile.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from aumer.simulate.warp import (
 )
 from aumer.types import FloatArray, ImageArray
 
-#: Noise of the sensor: variance read^2 + gain * level, in gray levels (Foi et al. 2008, Poisson and
-#: Gauss); at mid gray 1.8 gray levels, assumed for a webcam indoors.
+#: Sensor noise: variance read^2 + gain * level, in gray levels (Foi et al. 2008, Poisson and
+#: Gauss); 1.8 gray levels at mid gray, an assumption for a webcam indoors.
 NOISE_READ, NOISE_GAIN = 0.8, 0.02
-#: Shifts of the sheet of noise, px each way.
+#: Largest shift of the noise image, px in each direction.
 _NOISE_ROOM = 512
 
 
 class Film:
-    """One performance of one face: its picture and its true motion at any instant.
+    """One performance of one face: its picture and true motion at any time.
 
     Args:
         timeline: the expressions.
         portrait, size: see `Face`.
-        nuisance: what else moves, shines and rustles.
-        seed: draws the nuisances; the expressions are the timeline's alone.
+        nuisance: motion, light and noise besides expressions.
+        seed: draws the nuisances; expressions depend only on the timeline.
 
     Raises:
         UsageError, NoFaceError: as `Face`.
@@ -78,12 +78,12 @@ class Film:
         self._pixels: FloatArray = np.stack(grid, axis=-1).astype(np.float32)
 
     def frame(self, t: float, index: int = 0) -> ImageArray:
-        """The picture at t (s): (H, W, 3) uint8 RGB. `index` chooses the noise."""
+        """The picture at t (s): (H, W, 3) uint8 RGB. `index` selects the noise."""
         face, lattice = self.face, self.face.lattice
         skin, lower, above_by, below_by = self._sheets(t)
         box = lattice.pixels(face.jaw)
         skin[box] = np.where((below_by > above_by)[..., None], lower, skin[box])
-        # Half a pixel more than a soft edge has: lips that touch let nothing through.
+        # Half a pixel more than a soft edge, so that touching lips leave no gap.
         cover = soft(np.maximum(above_by, below_by) + 0.5)[..., None].astype(np.float32)
         for eye in face.eyes:
             part = self._around(eye)
@@ -102,9 +102,9 @@ class Film:
         return carried[0] - face.lattice.nodes, carried[1] - face.lattice.nodes
 
     def motion(self, t: float, later: float) -> FloatArray:
-        """True motion of what each pixel shows at t until `later`: (H, W, 2) float32 px.
+        """True motion of each pixel's point from t to `later`: (H, W, 2) float32 px.
 
-        Of the skin: lids, eyeballs and what is behind the lips are left out.
+        Only of the skin: without lids, eyeballs and the inside of the mouth.
         """
         face, lattice = self.face, self.face.lattice
         skin, lower, above_by, below_by = self._sheets(t)
@@ -116,12 +116,12 @@ class Film:
         return np.asarray(there - self._pixels, np.float32)
 
     def _sheets(self, t: float) -> tuple[FloatArray, FloatArray, Array, Array]:
-        """Where in the portrait the pixels' skin is.
+        """Positions in the portrait of the skin at each pixel.
 
         Shapes:
-            the upper sheet's (H, W, 2) px; in the pixels of `Face.jaw` the lower sheet's
-            (h, w, 2) px; and how far each lies inside its own edge of the lips, (h, w) px. The
-            lower sheet is the one to see where it lies further inside.
+            the upper sheet's (H, W, 2) px; in the pixels of `Face.jaw` the lower sheet's (h, w, 2)
+            px; and the distance of each inside its own lip edge, (h, w) px. The lower sheet is
+            visible where it is further inside.
         """
         face, lattice = self.face, self.face.lattice
         upper, lower = self.forward(t)
@@ -130,12 +130,12 @@ class Film:
         u, v = face.mouth.frame(skin[box])
         above_by = face.mouth.upper(u) - v
         u, v = face.mouth.frame(below)
-        # Beyond the corners there is one sheet.
+        # Outside of the mouth corners there is one sheet.
         below_by = np.where(np.abs(u) < 1, v - face.mouth.lower(u), -above_by)
         return skin, below, above_by, below_by
 
     def landmarks(self, t: float) -> Array:
-        """Where the portrait's (68, 2) landmarks are at t, px; lips go with their own sheet."""
+        """The (68, 2) landmarks at t, px; each lip moves with its own sheet."""
         face = self.face
         rest = face.landmarks
         upper, below = (
@@ -146,7 +146,7 @@ class Film:
         return np.asarray(rest + np.where(lower[:, None], below, upper))
 
     def _carry(self, points: Points, depth: Array | float, t: float) -> Array:
-        """Where the head's pose takes points (..., 2) px of given depth (px)."""
+        """Points (..., 2) px of given depth (px) moved by the head's pose."""
         face, pose = self.face, self.performance.pose(t)
         x, y = np.moveaxis(points - face.center, -1, 0)
         z = depth * self.performance.depth
@@ -161,16 +161,18 @@ class Film:
         return carried
 
     def _skull(self, points: Points, t: float) -> Array:
-        """Where at rest what the head carries to `points` (the mouth's inside) belongs."""
+        """Rest positions of the points that the head's pose moves to `points` (the inside of the
+        mouth).
+        """
         depth = float(MEAN_FACE[60:68, 2].mean()) * self.face.eye
-        # At one depth the pose is affine: three points tell it.
+        # At one depth the pose is affine: three points determine it.
         corners = self.face.center + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
         o, a, b = self._carry(corners, depth, t)
         linear = np.column_stack([a - o, b - o])
         return np.asarray((points - o) @ np.linalg.inv(linear).T + self.face.center)
 
     def _around(self, eye: Curves) -> tuple[slice, slice]:
-        """The pixels an eye and its lid may cover while the head sways."""
+        """The pixels that an eye and its lid may cover while the head moves."""
         reach = 2.4 * eye.half + 0.1 * self.face.eye
         pose = self.face.size
         x, y = eye.center
@@ -194,10 +196,10 @@ class Film:
         return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
 
     def _noise(self, index: int) -> FloatArray:
-        """(H, W, 3) of the nuisance's spread: a window of one sheet of noise, shifted at random.
+        """(H, W, 3) noise: a randomly shifted and turned window of one noise image.
 
-        Drawing every frame afresh would take longer than warping the face. A million windows and
-        turns: neighboring frames never share one in practice.
+        Drawing new noise for each frame would take longer than warping the face. With a million
+        windows, neighboring frames practically never share one.
         """
         if self._grain is None:
             rng = np.random.default_rng([self._seed, 98])

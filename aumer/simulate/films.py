@@ -1,4 +1,4 @@
-"""Films whose expressions are known exactly, written with their truth: `aumer simulate video`."""
+"""Writes videos with exactly known expressions and their truth: `aumer simulate video`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aumer.simulate.video import Shot
 from aumer.simulate.warp import Portrait
 from aumer.video.writer import codec_for
 
-#: Called with what is being done, how much of it is done, and of how much if that is known.
+#: Called with the present step, the amount done, and the total if known.
 FilmProgress = Callable[[str, int, "int | None"], object]
 
 _log = logging.getLogger("aumer")
@@ -49,36 +49,36 @@ def simulate_films(
     overwrite: bool = False,
     progress: FilmProgress | None = None,
 ) -> tuple[Path, Path]:
-    """Film a face that makes known expressions, and write the film with its truth.
+    """Simulate a video of a face with known expressions, and write it with its truth.
 
     Args:
         out: a film (.mp4, .mov, .mkv or .avi), whose truth is written beside it as .csv; or,
             without suffix, a new folder, which becomes a data set in the folders and the workbook
             of CAS(ME)^2, with truth.csv. The data set "own" reads either truth.
         neutral: recordings of a neutral face, files or (with `fps`) folders of frames: the
-            expressions are played into these, each a subject, and nothing else of them is changed.
-            None films a portrait that talks, blinks and sways.
-        films: of the portrait, or of each recording.
+            expressions are rendered into these, one subject each, and nothing else is changed.
+            Without any, a portrait is animated that talks, blinks and sways.
+        films: number of videos of the portrait, or of each recording.
         replayed: performances by name (`aumer.simulate.timeline.replay`) instead of drawn ones.
-        seconds: of each film; by default 20, or the recording's.
-        rate_per_min: expressions a minute; by default the data sets'.
-        held: share of the micro-expressions that begin while a macro-expression is held.
-        strength: factor of all sizes.
-        amplitude: of recordings, how far every micro-expression moves the ROI that moves furthest,
-            in outer-eye distances, instead of sizes as CASME II's.
-        portrait, nuisance, size: of films without recordings: the neutral, frontal face; whether it
-            moves besides the expressions; width and height, px (640 x 480).
+        seconds: duration of each video; by default 20, or the recording's.
+        rate_per_min: expressions per minute; by default as in the data sets.
+        held: share of the micro-expressions that start while a macro-expression is held.
+        strength: factor of all intensities.
+        amplitude: for recordings: displacement of the ROI that moves furthest in every
+            micro-expression, in outer-eye distances, instead of the intensities of CASME II.
+        portrait, nuisance, size: for videos without recordings: the neutral, frontal face; other
+            motion besides expressions; width and height, px (640 x 480).
         fps: frames per second; by default 30, or the recording's.
-        start_s, stop_s: the part of the recordings that is neutral, seconds.
-        codec: mp4v, MJPG or FFV1; by default what the container holds.
-        overwrite: replace a film and its truth. A folder must be new.
+        start_s, stop_s: the neutral part of the recordings, seconds.
+        codec: mp4v, MJPG or FFV1; by default the first that the container supports.
+        overwrite: replace a video and its truth. A folder must be new.
 
     Returns:
         the film or the folder, and its truth.
 
     Raises:
-        UsageError: an argument cannot be used, or what is to be written is there already.
-        VideoError, NoFaceError: a recording cannot be read, or shows no face.
+        UsageError: an invalid argument, or the output exists.
+        VideoError, NoFaceError: a recording cannot be read, or has no face.
 
     Example:
         >>> film, truth = aumer.simulate_films("film.mp4", seconds=1, size=(160, 120), seed=1)
@@ -123,7 +123,7 @@ def simulate_films(
             for number in range(films)
         }
         shots = video.portrait_shots(
-            # Every film is a clip of one code of one subject, as in CAS(ME)^2's names: 15_0101name.
+            # Every video has the name of a clip in CAS(ME)^2, with subject and code: 15_0101name.
             {
                 (number + 1, f"0101{_plain(name)}"): performance.scaled(strength)
                 for number, (name, performance) in enumerate(performances.items())
@@ -182,7 +182,7 @@ def _of_recordings(
     seed: int,
     progress: FilmProgress | None,
 ) -> dict[tuple[int, str], Shot]:
-    """Each recording is a subject, each of its films a video."""
+    """Each recording becomes a subject with its simulated videos."""
     folders = [is_folder(expanded(clip)) for clip in clips]
     if fps is not None and not any(folders):
         raise UsageError("`fps` is for a folder of frames; a film has its recording's rate")

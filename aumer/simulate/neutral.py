@@ -1,10 +1,10 @@
-"""Films made of real neutral recordings, with known expressions played into them.
+"""Videos made from real neutral recordings, with known expressions rendered into them.
 
-What a simulated face lacks a recording brings with it: its own noise, compression, blinks, sway and
-light. Nothing of it is changed but the skin that an expression moves (`neutral_motion`). That the
-face is neutral somebody must have seen: an expression that it makes of itself is not in the truth.
+A recording has real noise, compression, blinks, sway and light, which a simulated face lacks.
 
-A recording is read twice and never held in memory: once to follow the face, once for each film.
+Only the skin moved by an expression is changed (`neutral_motion`). A person must check that the
+face is neutral: real expressions in the recording are not in the truth. A recording is never held
+in memory: it is read once to track the face, and once for each video.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from aumer.simulate.video import Shot, developed, frame_count, truth
 from aumer.types import Expression, ImageArray
 from aumer.video import Source, open_video
 
-#: Raise when the same recording and timeline give another film: for caches of what is measured.
+#: Increase when the same recording and timeline give another video: for caches of measurements.
 VERSION = 1
-#: The least that a recording must show of its face, in seconds: a macro-expression at its median.
+#: Least time that a recording must show its face, in seconds: the median macro-expression.
 LEAST_S = 1.0
-#: Bytes of frames held to play a part backward, at most.
+#: Most bytes of frames held for playing a part backward.
 _BACKWARDS = 2**28
-#: A container's frame rate counts where its frames' times have it to this share.
+#: A container's frame rate is used if it agrees with the frames' times within this share.
 _SAME_RATE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Neutral:
-    """A stretch of a recording through which one face is followed.
+    """A part of a recording with one tracked face.
 
     Attributes:
-        source: as `aumer.video.open_video` takes it; read again for each film.
+        source: as for `aumer.video.open_video`; read again for each video.
         name: of the file, the folder, or "array".
-        fps: frames per second of its films: the recording's own.
+        fps: frame rate of its videos: the recording's.
         size: width and height, px.
-        first: the recording's frame that the stretch begins with.
-        skin: where the face is in each frame.
-        notes: what somebody should know of how the stretch was chosen.
+        first: the recording's first frame of the part.
+        skin: position of the face in each frame.
+        notes: notes on how the part was chosen.
     """
 
     source: Source
@@ -75,18 +75,18 @@ class Neutral:
         settings: FaceSettings | None = None,
         progress: Callable[[int, int | None], object] | None = None,
     ) -> Neutral:
-        """Follow the face through a recording, and keep the longest stretch in which it is seen.
+        """Track the face through a recording, and use the longest part in which it is visible.
 
         Args:
             source, fps: as `aumer.video.open_video`; no camera, which cannot be read twice.
-            start_s, stop_s: the part that is neutral, seconds from the first frame.
-            settings: which face, and how it is followed; by default as the package has it.
+            start_s, stop_s: the neutral part, seconds from the first frame.
+            settings: settings of face selection and tracking; `None` for the defaults.
             progress: called with the number of frames decoded and the container's estimate.
 
         Raises:
-            UsageError: arguments that cannot be used, or a recording shorter than `LEAST_S`.
-            VideoError: there is no such recording, or it cannot be read.
-            NoFaceError: no face, or none for `LEAST_S` on end.
+            UsageError: invalid arguments, or a recording shorter than `LEAST_S`.
+            VideoError: the recording is missing or cannot be read.
+            NoFaceError: no face, or none for `LEAST_S` without interruption.
         """
         if isinstance(source, (int, np.integer)):
             raise UsageError(
@@ -140,22 +140,22 @@ class Neutral:
 
     @property
     def count(self) -> int:
-        """Frames of the stretch."""
+        """Frames of the part."""
         return len(self.skin.landmarks)
 
     @property
     def duration_s(self) -> float:
-        """Seconds of the stretch."""
+        """Seconds of the part."""
         return self.count / self.fps
 
     @property
     def range_text(self) -> str:
-        """The stretch in words."""
+        """The part in words."""
         return f"{self.name} {self.first}-{self.first + self.count - 1}"
 
     @cached_property
     def fields(self) -> Fields:
-        """How actions move this face's skin."""
+        """Displacement fields of actions on this face."""
         return Fields(self.skin)
 
     def draw(
@@ -171,13 +171,13 @@ class Neutral:
         """A performance for this face, drawn (`timeline.draw`) and sized (`sized`).
 
         Args:
-            seconds: of the film; by default the stretch once.
+            seconds: of the video; by default the duration of the part.
 
         Raises:
-            UsageError: an argument cannot be used, or the film would be shorter than `LEAST_S`.
+            UsageError: an invalid argument, or the video would be shorter than `LEAST_S`.
         """
         seconds = self.duration_s if seconds is None else seconds
-        # What lasts a second but for the end of its last frame does.
+        # One second less the end of the last frame is accepted.
         if seconds < LEAST_S - 0.5 / self.fps:
             raise UsageError(
                 f"a film must last {LEAST_S:g} s or more, as expressions do; found {seconds:g} s"
@@ -190,13 +190,14 @@ class Neutral:
     def sized(
         self, timeline: Timeline, *, strength: float = 1.0, amplitude: float | None = None
     ) -> Timeline:
-        """The same performance, micro or macro by duration, in sizes that were asked for.
+        """The same performance with kinds by duration, in the requested sizes.
 
         Args:
-            strength: factor of every intensity, which ends at 1.
+            strength: factor of every intensity, limited to 1.
             amplitude: displacement of the ROI that moves furthest at the apex of every
-                micro-expression (outer-eye distances), in place of its size. One whose action units
-                cannot move a ROI of this face so far, as those of lids, keeps its size.
+                micro-expression (outer-eye distances), in place of its own. A micro-expression
+                whose action units cannot move a ROI of this face so far, such as those of lids,
+                keeps its own.
 
         Raises:
             UsageError: a strength or an amplitude that is not positive.
@@ -214,23 +215,24 @@ class Neutral:
         return replace(scaled, events=tuple(map(given, scaled.events)))
 
     def film(self, timeline: Timeline, *, seed: int = 0) -> NeutralFilm:
-        """The recording with a performance played into it, as long as the performance.
+        """The recording with a performance rendered into it, as long as the performance.
 
-        A longer one than the stretch plays this to and fro; of a shorter one the seed draws the
-        part that is shown.
+        If it is longer than the part, the part is played forward and backward; if shorter, the seed
+        draws the section that is shown.
         """
         return NeutralFilm(self, timeline, seed)
 
     def images(self, start: int, count: int) -> Iterator[tuple[int, ImageArray]]:
-        """Places in the stretch and their frames, `count` of them, from `start` to and fro.
+        """`count` frame positions in the part and their frames, from `start` on, forward and
+        backward.
 
         Raises:
-            VideoError: the recording is not what it was.
+            VideoError: the recording has changed.
         """
         stop = min(self.count, start + count)
         yield from self._forth(start, stop)
         left = count - (stop - start)
-        while left > 0:  # neither end is shown twice
+        while left > 0:  # the end frames are not repeated
             back = min(left, self.count - 1)
             yield from self._back(self.count - 1 - back, self.count - 1)
             forth = min(left - back, self.count - 1)
@@ -253,7 +255,7 @@ class Neutral:
         raise VideoError(f"{self.name} ends before frame {last} now; it was changed meanwhile")
 
     def _back(self, start: int, stop: int) -> Iterator[tuple[int, ImageArray]]:
-        """The same from the end. No seek is trusted: each block is decoded from the beginning."""
+        """The same backward. Seeks are not reliable: each block is decoded from the first frame."""
         block = max(2, _BACKWARDS // (3 * self.size[0] * self.size[1]))
         while stop > start:
             begin = max(start, stop - block)
@@ -262,14 +264,14 @@ class Neutral:
 
 
 class NeutralFilm:
-    """A recording with a performance played into it; see `Neutral.film`.
+    """A recording with a performance rendered into it; see `Neutral.film`.
 
     Args:
-        seed: draws how gray levels are rounded where skin moves, and of a film shorter than the
-            recording the part that is shown.
+        seed: draws the rounding of gray levels where skin moves and, for a video shorter than the
+            recording, the section that is shown.
 
     Raises:
-        UsageError: the performance holds no frame, or a negative seed.
+        UsageError: the performance has no frame, or the seed is negative.
     """
 
     def __init__(self, neutral: Neutral, timeline: Timeline, seed: int = 0) -> None:
@@ -281,7 +283,7 @@ class NeutralFilm:
         self.start = int(np.random.default_rng([seed, 97]).integers(0, room + 1))
 
     def frames(self) -> Iterator[ImageArray]:
-        """A pass over the film: (H, W, 3) uint8 RGB, frame k showing k / fps seconds."""
+        """A pass over the video: (H, W, 3) uint8 RGB; frame k is at k / fps seconds."""
         return developed(self._jobs())
 
     def _jobs(self) -> Iterator[Callable[[], ImageArray]]:
@@ -291,7 +293,7 @@ class NeutralFilm:
             yield partial(moved, image, to_face[place], motions, (self.seed, k))
 
     def displacement(self, times: Array) -> Array:
-        """True displacement of the ROIs' landmarks by expression alone: (T, 12, 2) at times (T,).
+        """True displacement of the ROIs' landmarks by expressions only: (T, 12, 2) at times (T,).
 
         Outer-eye distances, in the face's upright frame.
         """
@@ -302,9 +304,9 @@ class NeutralFilm:
 
     @property
     def displacements(self) -> tuple[float, ...]:
-        """Of each event at its apex, what the ROI that moves furthest moves, outer-eye distances.
+        """Displacement at each event's apex of the ROI that moves furthest, outer-eye distances.
 
-        Of the event alone, whatever goes on beside it.
+        Only of the event itself, without overlapping ones.
         """
         return tuple(
             event.intensity * self.neutral.fields[event.aus].reach for event in self.timeline.events
@@ -312,11 +314,11 @@ class NeutralFilm:
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
-        """The truth in frames of the film."""
+        """The truth in frames of the video."""
         return truth(self.timeline, self.fps)
 
     def shot(self) -> Shot:
-        """The film as `aumer.simulate.video` writes it."""
+        """The video for `aumer.simulate.video`."""
         return Shot(
             self.timeline,
             self.fps,
@@ -328,10 +330,10 @@ class NeutralFilm:
 
 
 def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
-    """A name for each recording: its stem, with the folder where two have the same.
+    """A name for each recording: its stem, with the folder if two stems are equal.
 
     Raises:
-        UsageError: one is named twice.
+        UsageError: a recording is given twice.
     """
     whole = [expanded(path).resolve() for path in sources]
     if twice := [path for path in whole if whole.count(path) > 1]:
@@ -347,7 +349,7 @@ def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _rate(declared: float | None, times: Sequence[float]) -> float:
-    """Frames per second: the container's where the frames' times agree, else theirs."""
+    """Frames per second: the container's if the frames' times agree, else from the times."""
     span = times[-1] - times[0]
     measured = (len(times) - 1) / span if span > 0 else 0.0
     if declared and (not measured or abs(declared / measured - 1) < _SAME_RATE):
@@ -356,7 +358,7 @@ def _rate(declared: float | None, times: Sequence[float]) -> float:
 
 
 def _longest(faces: Sequence[TrackedFace | None]) -> tuple[int, int]:
-    """The longest stretch with one face in one run: [start, stop)."""
+    """The longest uninterrupted part with one face: [start, stop)."""
     breaks = [0]
     for k, (before, now) in enumerate(pairwise(faces), start=1):
         if before is None or now is None or before.run != now.run:

@@ -1,14 +1,14 @@
-"""How a real face's skin is moved in its own pictures: fields of action units, and frames re-read.
+"""Moves the skin of a real face in its pictures: displacement fields of action units, and warping.
 
-Lengths are outer-eye distances of the mean face as the rigid landmarks set it in the picture, that
-is 64 px of the 128 px crop. (A person's own outer eye corners lie .96 to 1.11 of that apart.) x
-goes to the image's right and y down, in the face's upright frame. Images are (H, W, 3) uint8 RGB.
+Lengths are outer-eye distances of the mean face fitted to the rigid landmarks, that is 64 px of the
+128 px crop. (A person's own outer eye corners lie .96 to 1.11 of that apart.) x is to the image's
+right and y down, in the face's upright frame. Images are (H, W, 3) uint8 RGB.
 
-Motion is played into a frame by inverting p -> p + d(p) and reading the frame at p by a cubic
-B-spline in floating point; what is between two gray levels is rounded up or down by chance, in
-proportion, for plain rounding would return the frame unmoved wherever motion changes it by less
-than half a gray level. Pixels that do not move stay as they are. The skin is one sheet: lips and
-lids stretch, and do not part.
+A frame is warped by inverting p -> p + d(p) and sampling it at p with a cubic B-spline in floating
+point. Values between two gray levels are rounded up or down at random, in proportion (dithering),
+since plain rounding would leave the frame unchanged where motion changes it by less than half a
+gray level. Pixels that do not move are unchanged. The skin is one sheet: lips and lids stretch, but
+do not open.
 """
 
 from __future__ import annotations
@@ -33,46 +33,47 @@ Array = npt.NDArray[np.float64]
 #: Displacement (N, 2) at points (N, 2), both in the face's frame.
 Shift = Callable[[Array], Array]
 
-#: The ROIs of which a field says where it moves them: the 12 published ones, in their order.
+#: The ROIs of a field's truth: the 12 published ones, in their order.
 ROIS = roi_set("published")
 _ROI, _RIGID = list(ROIS.landmarks), list(RIGID)
 
-#: Where a field is tabled, and how finely; outside nothing moves.
+#: The grid on which a field is tabulated; outside nothing moves.
 _X, _Y = np.arange(-1.4, 1.4, 1 / 40), np.arange(-1.2, 1.9, 1 / 40)
-#: Less of a field than this share of its largest is nothing.
+#: Displacements below this share of the largest one are set to 0.
 _STILL = 1e-3
-#: px to which displacements are inverted, and steps in which that is done or given up. Every AU is
-#: a contraction (a step misses by half of the last, roughly), and so are most sums.
+#: Tolerance of the inversion in px, and the largest number of steps. Every AU is a contraction
+#: (each step halves the error, roughly), and so are most sums.
 _MET_PX, _STEPS = 1e-4, 200
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """How skin moves at level 1, and the box (x0, y0, x1, y1) of the face's frame outside of which
-    it does not. `truth` (12, 2): at the ROIs' landmarks."""
+    """Displacement of the skin at level 1, and the box (x0, y0, x1, y1) in the face's frame that
+    contains all motion. `truth` (12, 2): at the ROIs' landmarks.
+    """
 
     shift: Shift
     box: tuple[float, float, float, float]
     truth: Array
 
     def scaled(self, by: float) -> Field:
-        """The same, `by` times as large."""
+        """The field scaled by `by`."""
         return Field(lambda points: by * self.shift(points), self.box, by * self.truth)
 
     @property
     def reach(self) -> float:
-        """How far the ROI goes that moves furthest."""
+        """Displacement of the ROI that moves furthest."""
         return float(np.hypot(*self.truth.T).max())
 
 
 @dataclass(frozen=True, eq=False)
 class Skin:
-    """Where a real face is in each frame of a recording.
+    """Position of a real face in each frame of a recording.
 
     Attributes:
         landmarks: (T, 68, 2) px.
-        to_face: (T, 2, 3), image to the face's frame: the similarity that puts the rigid landmarks
-            onto the mean face, smoothed over three frames or so. It carries what is played in.
+        to_face: (T, 2, 3), image to the face's frame: the similarity from the rigid landmarks to
+            the mean face, smoothed over about three frames. Rendered motion follows it.
         mean: (68, 2): the landmarks' median in the face's frame.
     """
 
@@ -82,7 +83,7 @@ class Skin:
 
     @classmethod
     def of(cls, landmarks: npt.NDArray[np.floating[Any]]) -> Skin:
-        """From landmarks (T, 68, 2) px, none of them missing."""
+        """From landmarks (T, 68, 2) px without missing ones."""
         marks: Array = landmarks.astype(np.float64)
         to_face = _to_face(marks)
         upright = [applied(t, points) for t, points in zip(to_face, marks, strict=True)]
@@ -96,11 +97,11 @@ class Skin:
     def field(self, actions: Sequence[Action]) -> Field:
         """The simulator's field of AUs on this face, each at intensity 1.
 
-        The face's landmarks are brought onto the mean face by a thin-plate spline, as the simulator
-        does it.
+        The face's landmarks are mapped to the mean face by a thin-plate spline, as in the
+        simulator.
 
         Raises:
-            UsageError: an AU or a side that there is not.
+            UsageError: unknown AU or side.
         """
         moved = displacement(dict.fromkeys(actions, 1.0), self._nodes).reshape(len(_Y), len(_X), 2)
         size = np.hypot(moved[..., 0], moved[..., 1])
@@ -116,7 +117,7 @@ class Skin:
 
     @cached_property
     def _nodes(self) -> Array:
-        """Where on the mean face the table's nodes lie."""
+        """Positions of the table's nodes on the mean face."""
         interpolate = RBFInterpolator(
             self.mean, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
         )
@@ -125,7 +126,7 @@ class Skin:
 
 
 class Fields(dict[tuple[Action, ...], Field]):
-    """The field of every combination of actions on one face, made when it is first asked for."""
+    """The field of every combination of actions on one face, computed at first use."""
 
     def __init__(self, skin: Skin) -> None:
         super().__init__()
@@ -136,7 +137,9 @@ class Fields(dict[tuple[Action, ...], Field]):
         return field
 
     def at(self, levels: Mapping[Action, float]) -> list[tuple[Field, float]]:
-        """Fields and levels of actions at these intensities, as few as they can be."""
+        """Fields and levels for actions at these intensities; actions of equal intensity share a
+        field.
+        """
         alike: dict[float, tuple[Action, ...]] = {}
         for action, level in levels.items():
             alike[level] = (*alike.get(level, ()), action)
@@ -147,7 +150,7 @@ def _to_face(landmarks: Array) -> Array:
     """(T, 68, 2) px -> (T, 2, 3)."""
     target = MEAN_FACE[_RIGID, :2]
     each = np.stack([similarity(points[_RIGID], target) for points in landmarks])
-    # Smoothed is the way back, whose shift is a place in the image, not one far from it.
+    # The inverse is smoothed, since its translation is a position within the image.
     back = np.stack([inverse(t) for t in each])
     back = gaussian_filter1d(back, 1.0, axis=0, mode="nearest")
     return np.stack([inverse(t) for t in back])
@@ -156,14 +159,14 @@ def _to_face(landmarks: Array) -> Array:
 def moved(
     image: ImageArray, to_face: Matrix, motions: Sequence[tuple[Field, float]], seed: Sequence[int]
 ) -> ImageArray:
-    """The image with the skin moved by the sum of fields, each times its level.
+    """The image with the skin moved by the sum of fields, each scaled by its level.
 
     Args:
         to_face: (2, 3), image to the face's frame.
-        seed: draws which way each value is rounded.
+        seed: draws the direction of rounding of each value.
 
     Returns:
-        The image itself where no level is other than 0; else a copy.
+        The image itself if all levels are 0; else a copy.
     """
     active = [(number, field, level) for number, (field, level) in enumerate(motions) if level]
     if not active:
@@ -183,7 +186,8 @@ def moved(
         pixels: Array = total @ back[:, :2].T
         return pixels
 
-    # The inverse displacement on a lattice, fine for the smoothest field there is, and refined.
+    # The inverse displacement on a lattice, which is fine enough for these smooth fields, and
+    # refined.
     step = max(1.5, unit / 40)
     x, y = (np.arange(a - step, b + 2 * step, step) for a, b in zip(low, high, strict=True))
     q = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
@@ -196,7 +200,7 @@ def moved(
     columns, rows = np.arange(low[0], high[0]), np.arange(low[1], high[1])
     dx, dy = (RectBivariateSpline(y, x, lattice[..., k])(rows, columns) for k in range(2))
 
-    # Read with a margin that the spline's ends do not reach.
+    # Sampled with a margin beyond the influence of the spline's ends.
     reach = 12 + int(np.ceil(np.abs(lattice).max()))
     left, top = np.maximum(low - reach, 0)
     right, bottom = np.minimum(high + reach, (width, height))
@@ -217,8 +221,8 @@ def moved(
 
 
 def dithered(values: npt.NDArray[Any], seed: Sequence[int]) -> ImageArray:
-    """Gray levels, rounded up or down by chance: their mean is what they were."""
+    """Gray levels rounded up or down at random, with an unchanged mean."""
     chance = np.random.default_rng(list(seed)).random(values.shape, np.float32)
-    # A millionth: a whole number that is met but for a rounding error stays itself.
+    # A tolerance of 1e-6: a whole number with a rounding error is not changed.
     rounded = np.floor(values + chance * (1 - 2e-6) + 1e-6)
     return np.asarray(np.clip(rounded, 0, 255), np.uint8)

@@ -1,8 +1,8 @@
-"""What moves in the features of a face that shows no expression, each cause by itself.
+"""Motion in features without expressions, by cause.
 
-A nuisance gives paths: displacement of the 12 ROIs in outer-eye distances at given times. What
-happens to the face is in `aumer.simulate.disturbances`; here is what measuring it adds, and the
-names of all. Constants, with their sources, are in ``configs/simulation.toml``.
+A nuisance gives paths: displacement of the 12 ROIs in outer-eye distances at given times. Motion of
+the face is in `aumer.simulate.disturbances`; errors of measurement, and the names of all nuisances,
+are here. Constants, with their sources, are in ``configs/simulation.toml``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
 
 @runtime_checkable
 class Moving(Protocol):
-    """A cause of motion that is no expression."""
+    """A cause of motion other than an expression."""
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         """Displacement (N, 12, 2) in outer-eye distances at evenly spaced times (N,) seconds."""
@@ -68,16 +68,16 @@ class Moving(Protocol):
 
 @dataclass(frozen=True)
 class MotionNoise:
-    """Errors of where an ROI is measured to be: a frame's own, and slow ones.
+    """Errors of measured ROI positions: one per frame, and slow ones.
 
-    They do not add up, for the motion stage measures each frame against several earlier ones. Both
-    are heavy-tailed and correlated among ROIs.
+    They do not accumulate, since the motion stage measures each frame against several earlier ones.
+    Both are heavy-tailed and correlated among ROIs.
 
     Attributes:
-        white_x, white_y: sd of a frame's own error, outer-eye distances, by ROI.
-        slow_x, slow_y: sd of the slow one (Ornstein and Uhlenbeck's process), likewise.
-        correlation_s: seconds in which the slow one's autocorrelation falls to 1/e.
-        degrees: of Student's t, which frames are distributed by.
+        white_x, white_y: sd of the error per frame, outer-eye distances, by ROI.
+        slow_x, slow_y: sd of the slow error (an Ornstein-Uhlenbeck process), likewise.
+        correlation_s: seconds in which the slow error's autocorrelation falls to 1/e.
+        degrees: degrees of freedom of Student's t, the distribution over frames.
         same_brow, brows, mouth, brow_mouth: correlations of ROIs of one brow, of the two brows,
             among mouth corners and lips, and of brows with these.
     """
@@ -94,7 +94,8 @@ class MotionNoise:
     brow_mouth: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        # A common scale per frame makes the tails of all ROIs fall together, as a bad frame does.
+        # A common scale per frame gives all ROIs large errors in the same frames, as in a bad
+        # frame.
         scale = np.sqrt((self.degrees - 2) / rng.chisquare(self.degrees, (len(times), 1, 1)))
         mixing = self._mixing()
         white, push = (
@@ -126,10 +127,10 @@ class MotionNoise:
 
 @dataclass(frozen=True)
 class HeadMisfit(Lids):
-    """What the fit of the head takes off all ROIs when lids move the skin that it is fitted on.
+    """Error of head stabilization when moving lids disturb its landmarks; it affects all ROIs.
 
-    A rigid motion about the nose (scale, turn in the plane, two turns out of it), other each time,
-    that comes and goes as lids do.
+    A random rigid motion about the nose (scale, roll, yaw and pitch) that follows the closure of
+    the lids.
     """
 
     scale: float
@@ -143,11 +144,11 @@ class HeadMisfit(Lids):
         return moved
 
     def once(self, rng: np.random.Generator) -> Signal:
-        """What one blink takes off when the lids are closed: (12, 2) outer-eye distances."""
+        """The error of one blink with closed lids: (12, 2) outer-eye distances."""
         points = MEAN_FACE[list(ROIS.values())]
         x, y, depth = (points - points[NOSE].mean(axis=0)).T
         none = np.zeros_like(x)
-        # By row: the ROIs' displacement (12, 2) for scale, roll, yaw and pitch of 1.
+        # Rows: displacement of the ROIs (12, 2) for unit scale, roll, yaw and pitch.
         basis = np.stack([[x, y], [-y, x], [depth, none], [none, depth]]).transpose(0, 2, 1)
         size = (self.scale, self.roll, self.tilt, self.tilt)
         wrong: Signal = np.tensordot(size * rng.standard_normal(4), basis, axes=1)
@@ -156,13 +157,13 @@ class HeadMisfit(Lids):
 
 @dataclass(frozen=True)
 class LostFaces:
-    """Stretches in which no face is found."""
+    """Intervals in which no face is found."""
 
     per_min: float
     length_s: Range
 
     def lost(self, rng: np.random.Generator, times: Signal) -> BoolArray:
-        """(N,) bool: True where the frame at that time holds no face."""
+        """(N,) bool: True where the frame at that time has no face."""
         lost = np.zeros(len(times), np.bool_)
         for begin in moments(rng, times, self.per_min):
             end = begin + rng.uniform(*self.length_s)
@@ -172,12 +173,12 @@ class LostFaces:
 
 @dataclass(frozen=True)
 class Quantization:
-    """Motion stored in steps, as 8-bit images of flow are."""
+    """Quantized motion, as in 8-bit flow images."""
 
     step_px: float
 
     def rounded(self, values_px: Signal) -> Signal:
-        """The values in whole steps."""
+        """The values rounded to steps."""
         return np.asarray(np.rint(values_px / self.step_px) * self.step_px)
 
 
@@ -197,9 +198,9 @@ NUISANCES: dict[str, type] = {
     "lost_faces": LostFaces,
     "quantization": Quantization,
 }
-#: Those that are on unless others are asked for: all that aumer's own features show.
+#: The default nuisances: all that occur in aumer's features.
 USUAL = tuple(name for name in NUISANCES if name != "quantization")
-#: Those that a face shows which is held still and does not blink.
+#: The nuisances of a face that is held still and does not blink.
 STILL = ("motion_noise", "head_sway", "gaze_shifts", "lighting_drift")
 
 
@@ -213,7 +214,7 @@ def load(names: Iterable[str] = USUAL) -> dict[str, Any]:
     """The nuisances called `names`, with their constants.
 
     Raises:
-        UsageError: there is none of a name.
+        UsageError: an unknown name.
     """
     made: dict[str, Any] = {}
     for name in names:

@@ -1,10 +1,9 @@
-"""All that moves in a film, and its light, as functions of time: what `aumer.simulate.film` shows.
+"""All motion in a video, and its light, as functions of time, for `aumer.simulate.film`.
 
-A timeline's expressions, and what else happens to a face and its light, drawn by seed, as large as
-a camera sees it. Blinks, remarks, turns aside and posture are drawn as those of the features are,
-and the eyes go from place to place by the same moves (`aumer.simulate.disturbances`). What features
-show of a head that is held still, of the eyes and of light is what the motion stage leaves of
-these, as it was measured, and has constants of its own.
+It has a timeline's expressions, and other motion and light, drawn by seed in the size seen by a
+camera. Blinks, remarks, head turns and posture are drawn as for features, and gaze shifts use the
+same moves (`aumer.simulate.disturbances`). Features have separate constants for sway, gaze and
+light, which were measured as residuals of the motion stage.
 """
 
 from __future__ import annotations
@@ -23,20 +22,21 @@ from aumer.simulate.disturbances import Move, moved
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.warp import LIDS, Array
 
-# Papers below are cited from memory (mem): nobody here had them at hand to look the figures up.
-#: Standard deviation of the head's place (outer-eye distances, x and y), growth, turn in the plane,
-#: yaw and pitch (degrees): the medians over the first 6 s of aumer's shared videos with a face
-#: through 6 s (fex_smile_still, talking_neutral, webcam_mixed, smile_512, selfie_smile) of what
-#: MediaPipe's landmarks say: .015 .016 .008 .33 .82 1.62.
+# Papers below are cited from memory (mem); their figures were not looked up.
+#: Standard deviation of the head's position (outer-eye distances, x and y), scale, roll, yaw and
+#: pitch (degrees): medians over the first 6 s of aumer's shared videos with a face throughout
+#: (fex_smile_still, talking_neutral, webcam_mixed, smile_512, selfie_smile), from MediaPipe's
+#: landmarks: .015 .016 .008 .33 .82 1.62.
 SWAY_SHIFT, SWAY_GROWTH, SWAY_ROLL_DEG, SWAY_YAW_DEG, SWAY_PITCH_DEG = 0.015, 0.008, 0.33, 0.82, 1.6
-#: Band of sway and turns (Hz). It gives a median speed of 0.025 outer-eye distances per
-#: second (20 seeds); the five videos have .04 to .10.
+#: Band of sway and turns (Hz). The median speed is 0.025 outer-eye distances per second (20 seeds),
+#: compared with .04 to .10 in the five videos.
 SWAY_HZ = (0.05, 0.9)
-#: The mean face's depth is not everyone's: its relief is scaled by 1 +- this (one standard
-#: deviation): an assumption, about the spread of adults' noses (mem).
+#: Relative standard deviation of the depth of faces, by which the mean face's relief is scaled: an
+#: assumption, about the spread of adults' noses (mem).
 DEPTH_SPREAD = 0.11
 
-#: Remarks a minute: more than features have (``configs/simulation.toml``), or short films had none.
+#: Remarks per minute: more than in features (``configs/simulation.toml``), so that short videos
+#: have some.
 REMARKS_PER_MIN = 5.0
 
 #: Seconds of a fixation (Henderson 2003, mem: 200 to 300 ms at scenes, longer in conversation),
@@ -48,8 +48,8 @@ SACCADE_S, SACCADE_S_PER_DEG = 0.021, 0.0022
 #: Radius of the eyeball in outer-eye distances: 12 of 90 mm.
 EYEBALL = 0.13
 
-#: Relative standard deviation of the light and of its slope over a face width, and its band (Hz):
-#: clouds and screens; a webcam's exposure follows anything larger.
+#: Relative standard deviation of the light and of its gradient over a face width, and its band
+#: (Hz): clouds and screens; a webcam's exposure corrects larger changes.
 LIGHT, LIGHT_SLOPE, LIGHT_HZ = 0.02, 0.02, (0.02, 0.3)
 
 
@@ -58,17 +58,17 @@ _SCALED = ("sway", "turns", "blinks", "gaze", "talking", "light", "noise", "asid
 
 @dataclass(frozen=True)
 class Nuisance:
-    """How much of everything that is not an expression; 0 is none, 1 is as documented above.
+    """Amount of everything besides expressions; 0 is none, 1 is as documented above.
 
     Attributes:
-        sway: head shift, growth and turn in the plane.
+        sway: head translation, scale and roll.
         turns: yaw and pitch of a head held still, with parallax.
-        aside: rate of turns aside and back; none by default.
-        posture: rate of turns that stay; none by default.
-            A portrait turned by more than some 25 degrees is distorted, and turns that stay add up.
+        aside: rate of head turns aside and back; none by default.
+        posture: rate of lasting turns; none by default. A portrait turned by more than about 25
+            degrees is distorted, and lasting turns add up.
         blinks: rate of blinks.
         gaze: size of gaze shifts.
-        talking: rate of bouts of talking. None touches an expression, which it would hide.
+        talking: rate of bouts of talking. None overlaps an expression, which it would hide.
         light: drift of the light.
         noise: noise of the sensor.
         quality: JPEG quality (1 to 100) of each frame, as in a webcam's MJPEG; `None` for none.
@@ -94,14 +94,14 @@ class Nuisance:
 
     @classmethod
     def none(cls, **kept: float) -> Nuisance:
-        """No nuisance but what is named."""
+        """No nuisance except those given."""
         off = dict.fromkeys(_SCALED, 0.0)
         return cls(**(off | kept))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is: shift (outer-eye distances), growth, and turns in radians."""
+    """Pose of the head: translation (outer-eye distances), scale, and rotation in radians."""
 
     x: float
     y: float
@@ -112,7 +112,7 @@ class Pose:
 
 
 class Performance:
-    """All that moves, as a function of time: a timeline with the nuisances drawn by seed.
+    """All motion as a function of time: a timeline with nuisances drawn by seed.
 
     Raises:
         ConfigError: a negative seed.
@@ -160,7 +160,7 @@ class Performance:
         return Pose(x, y, growth, roll, held_yaw + float(yaw), held_pitch + float(pitch))
 
     def actions(self, t: float) -> dict[Action, float]:
-        """Intensity of every action at t (s): the timeline's and those of talking."""
+        """Intensity of every action at t (s), from the timeline and from talking."""
         total = self.timeline.intensities(t)
         for bout in self.talking:
             for action, level in bout.actions(t).items():
@@ -168,14 +168,14 @@ class Performance:
         return total
 
     def closure(self, t: float) -> float:
-        """How far the lids are closed, in [0, 1], by blinks and by actions 43 and 45."""
+        """Closure of the lids in [0, 1], from blinks and from AU 43 and 45."""
         acted = [level for (au, _), level in self.timeline.intensities(t).items() if au in LIDS]
         under_way = (b for b in self.blinks if b.start_s < t < b.end_s)
         return max([*acted, *(float(blink.closure(t)) for blink in under_way)], default=0.0)
 
     def gaze(self, t: float) -> tuple[float, float]:
         """The irises' shift (x, y) in outer-eye distances."""
-        k = max(0, bisect_right(self._saccade_s, t) - 1)  # they never overlap
+        k = max(0, bisect_right(self._saccade_s, t) - 1)  # saccades never overlap
         x, y = self._places[k] + self._saccades[k].at(t)
         return float(EYEBALL * math.sin(x)), float(EYEBALL * math.sin(y))
 
@@ -185,8 +185,9 @@ class Performance:
 
 
 class _Drift:
-    """A smooth process of given standard deviation: eight sines with frequencies log-spread over a
-    band and amplitudes that fall with frequency, as those of postural sway do. 0 at no instant."""
+    """A smooth process of given standard deviation: eight sines with log-spaced frequencies in a
+    band and amplitudes that fall with frequency, as in postural sway. Phases are random.
+    """
 
     def __init__(self, rng: np.random.Generator, band: tuple[float, float], spread: float) -> None:
         self._hz = np.geomspace(*band, 8) * rng.uniform(0.9, 1.1, 8)
@@ -199,7 +200,7 @@ class _Drift:
 
 
 def _draw_gaze(rng: np.random.Generator, duration: float, size: float) -> tuple[Array, list[Move]]:
-    """Where the eyes rest (K + 1, 2) rad, and the saccades from each to the next."""
+    """Gaze directions of fixations (K + 1, 2) rad, and the saccades between them."""
     count = 2 + int(duration / FIXATION_S[0])
     times = np.concatenate([[0.0], np.cumsum(rng.uniform(*FIXATION_S, count - 1))])
     spread = np.radians(GAZE_DEG) * size

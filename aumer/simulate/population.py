@@ -1,7 +1,7 @@
-"""Simulated subjects that differ as much as real ones before real cameras do.
+"""Simulated subjects that vary as much as real ones in front of real cameras.
 
 The levels of `aumer.simulate.features` make all subjects of a set equally hard. A network for users
-must cope with faces that hardly move and with faces that act, in quiet and in restless videos.
+must work for subtle and posed expressions, in quiet and in restless videos.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from aumer.simulate.features import SimulatedVideo, simulate_features
 
 @dataclass(frozen=True)
 class Population:
-    """Subjects drawn at random, each with a size of expressions and of disturbances of its own.
+    """Random subjects, each with its own size of expressions and disturbances.
 
     Attributes:
-        subjects, videos, minutes: their number, the videos of each, and the length of each.
-        seed: of all that is drawn; subject k is the same however many there are.
-        strength, loudness: factors as `simulate_features` takes them, from and to, drawn evenly on
-            a logarithmic scale. At a strength of 1 expressions are as large as those of people who
-            do not pose: a median macro-expression moves an ROI by .03 outer-eye distances, a
-            micro-expression by .011; from 2 to 8 a median one is as large as those posed in the
-            shared real videos (.07 to .24). At loudness 1 disturbances are as large as there.
-        rate_per_min: expressions a minute, drawn likewise.
+        subjects, videos, minutes: number of subjects, of videos of each, and length of a video.
+        seed: seed of everything; subject k does not depend on the number of subjects.
+        strength, loudness: ranges of the factors of `simulate_features`, drawn log-uniformly. At a
+            strength of 1 expressions are as large as spontaneous ones: a median macro-expression
+            moves an ROI by .03 outer-eye distances, a micro-expression by .011; at 2 to 8 a median
+            one is as large as those posed in the shared real videos (.07 to .24). At loudness 1
+            disturbances are as large as in these videos.
+        rate_per_min: range of expressions per minute, drawn likewise.
         nuisances: names in `nuisance.NUISANCES`.
     """
 

@@ -1,8 +1,8 @@
-"""What real expressions are like: counted from the field's tables, shipped as aggregates.
+"""Statistics of real expressions, counted from tables of data sets and shipped as aggregates.
 
-``configs/expression_statistics.json`` holds, for CAS(ME)^2, SAMM-LV and the two together and for
-each kind: AU combinations with sides, FACS levels, quantiles of duration, rise and fall, and
-expressions per minute. ``python -m aumer.simulate.statistics FOLDER`` counts them again.
+``configs/expression_statistics.json`` has, for CAS(ME)^2, SAMM-LV and both together, and for each
+kind: AU combinations with sides, FACS levels, quantiles of duration, rise and fall, and expressions
+per minute. ``python -m aumer.simulate.statistics FOLDER`` counts them again.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ from aumer.tables import intervals
 from aumer.types import KINDS, Kind
 
 FILE = "expression_statistics.json"
-#: The quantiles that ship: 0, .02, ..., 1. Finer would give single rows away, coarser the tails.
+#: The shipped quantiles: 0, .02, ..., 1. Finer ones would disclose single rows, coarser ones would
+#: lose the tails.
 QUANTILES = 51
-#: Groups of durations, and quantiles of the rise's share in each: 20 rows or more in a group.
+#: Number of duration groups, and of quantiles of the rise's share in each: at least 20 rows per
+#: group.
 GROUPS, GROUP_QUANTILES = 6, 11
 FACS_LEVELS = "ABCDE"
 
-#: The lowest FACS level that an AU in a coder's string may have.
+#: The FACS level of an AU in a coder's string; of a range its lower end.
 _LEVEL = re.compile(r"\d{1,2}\(?([A-E])(?![a-z])")
 _LETTER = {"both": "", "left": "L", "right": "R"}
 
 
 @dataclass(frozen=True)
 class KindStatistics:
-    """How expressions of one kind are made and how long they take.
+    """Composition and duration of expressions of one kind.
 
     Attributes:
         rows: expressions counted.
@@ -50,7 +52,7 @@ class KindStatistics:
         levels: count by FACS level, A to E.
         duration_s, rise_s, fall_s: `QUANTILES` quantiles each, 0 to 1.
         rise_share: (apex - onset) / (offset - onset), which depends on the duration: quantiles, 0
-            to 1, in each of several equal groups from the shortest expressions to the longest.
+            to 1, in groups of equal size from the shortest to the longest expressions.
     """
 
     rows: int
@@ -65,7 +67,7 @@ class KindStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Both kinds, and the share of micro-expressions that lie inside a macro-expression."""
+    """Both kinds, and the share of micro-expressions inside a macro-expression."""
 
     kinds: Mapping[Kind, KindStatistics]
     nested: float
@@ -75,7 +77,7 @@ def load(name: str = "both") -> Statistics:
     """The shipped statistics of a data set: "casme_sq", "samm_lv" or "both".
 
     Raises:
-        UsageError: there is no such set.
+        UsageError: an unknown data set.
     """
     content = json.loads((data_dir("configs") / FILE).read_text(encoding="utf-8"))
     sets = content["sets"]
@@ -88,19 +90,19 @@ def load(name: str = "both") -> Statistics:
 
 
 def actions_of(code: str) -> tuple[Action, ...]:
-    """The actions in a coder's string that the simulator has, sorted: "L12B+25" -> L12 and 25.
+    """The actions in a coder's string that the simulator knows, sorted: "L12B+25" -> L12 and 25.
 
-    "ref(...)" (reflected: moved along by another AU) is left out; of alternatives ("12A or 14A",
-    "23/24") the first counts; codes that move no skin (gaze, head, jaw sideways) are not there.
+    "ref(...)" (reflected: moved along by another AU) is omitted; of alternatives ("12A or 14A",
+    "23/24") the first is used; codes without an action here (gaze, head, jaw sideways) are ignored.
     """
-    if "loses" in code:  # the end of an action is not an action
+    if "loses" in code:  # the end of an action is no action
         return ()
     made = (unit for unit in au.read(code).units if unit.made)
     return tuple(sorted({(u.number, u.side) for u in made if u.number in ACTION_UNITS}))
 
 
 def compute(folder: StrPath) -> dict[str, Any]:
-    """Count everything anew from the tables in `folder` (shared/data/annotations).
+    """Recount everything from the tables in `folder` (shared/data/annotations).
 
     Raises:
         UsageError: a table is missing.
@@ -138,7 +140,7 @@ def compute(folder: StrPath) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row in seconds: SAMM-LV's workbook counts in fractions of frames."""
+    """A row in seconds: SAMM-LV's workbook has fractional frames."""
 
     video: str
     kind: Kind
@@ -264,13 +266,13 @@ def _present(path: Path) -> Path:
 
 
 def text(statistics: Mapping[str, Any]) -> str:
-    """The shipped file's text: indented, but lists of numbers on one line."""
+    """The shipped file's text: indented, with lists of numbers on one line."""
     out = json.dumps(statistics, indent=1)
     return re.sub(r"\[[^\[\]]*\]", lambda m: re.sub(r"\s+", " ", m[0]), out) + "\n"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the shipped file anew from the tables in the folder given."""
+    """Rewrite the shipped file from the tables in the given folder."""
     if len(arguments) != 1:
         raise UsageError("usage: python -m aumer.simulate.statistics FOLDER")
     atomic_write(data_dir("configs") / FILE, text(compute(arguments[0])), overwrite=True)

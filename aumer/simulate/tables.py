@@ -1,6 +1,6 @@
-"""Tables of real expressions that are counted or replayed.
+"""Tables of real expressions for statistics and replay.
 
-`aumer.data` reads them as data sets, with their faults; here they are taken as they stand.
+`aumer.data` reads them as data sets and corrects their faults; here they are read unchanged.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from aumer.types import Annotation
 def read_table(path: StrPath, *, fps: float | None = None) -> list[Annotation]:
     """The expressions of any table that `aumer.tables.intervals` reads, AUW-GCN's among them.
 
-    An offset that is not behind the onset (such as 0) is missing, as is an apex below 0; an onset
-    before the video is its first frame. Where neither is given nor missing by rule, the apex is the
-    middle.
+    An offset that is not after the onset (such as 0) is missing, as is an apex below 0; an onset
+    before the video becomes its first frame. An empty apex becomes the middle of the interval.
 
     Args:
-        fps: of the frames, for a table in seconds.
+        fps: frame rate, for a table in seconds.
 
     Raises:
-        UsageError: the file is missing, has no rows, lacks a column or holds something else.
+        UsageError: the file is missing, has no rows, lacks a column or has an invalid value.
     """
     table = intervals.read(path, optional=("offset",), negative=True, rows_needed=True)
     table.log_notes()
@@ -51,7 +50,7 @@ def read_table(path: StrPath, *, fps: float | None = None) -> list[Annotation]:
 def read_lengths(path: StrPath) -> dict[str, int]:
     """Frames by video from a list of CAS(ME)^2's: columns video and n_frames (or frame_num).
 
-    A video is named as its folder is, with or without the folders above it:
+    A video is named by its folder, with or without the parent folders:
     ``.../s15/15_0401girlcrashing`` is "casme_015_0401" of the table of intervals.
 
     Raises:

@@ -1,8 +1,8 @@
-"""When a simulated face does what: events with onset, apex, release and offset, in seconds.
+"""The timeline of a simulated face: events with onset, apex, release and offset, in seconds.
 
 An event rises from onset to apex as a raised cosine, fades slightly until its release (muscles
-tire: the apex is the highest point), and relaxes as a raised cosine until its offset. Outside it is
-exactly 0, so the truth is known to the instant.
+tire: the apex is the maximum), and relaxes as a raised cosine until its offset. Outside it is
+exactly 0, so the truth is exact.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from aumer.types import KINDS, Annotation, Expression, Kind
 
 Signal = npt.NDArray[np.float64]
 
-#: A held expression fades by this share of its intensity per second, up to a tenth of it. By
-#: argument: enough to make the apex the highest point, too little to look like a release.
+#: A held expression fades by this share of its intensity per second, up to a tenth of it. An
+#: assumption: enough to make the apex the maximum, too little to look like a release.
 FADE_PER_S, FADE = 0.2, 0.1
 #: Seconds from release to offset. The plateaus noted in the shared videos' annotations.csv leave
 #: .50, .13, .32, .33, .23 and .13 s; drawn log-uniformly in that range.
 RELAXATION_S = (0.13, 0.50)
-#: Seconds of rest between two expressions that are not nested, at least: one frame at 30 fps.
+#: Least seconds between two expressions that are not nested: one frame at 30 fps.
 REST_S = 0.034
-#: So many expressions a minute can be asked for; a face has no time for a tenth of them.
+#: Largest allowed number of expressions per minute; a face has no time for a tenth of it.
 _BUSIEST = 1000.0
-#: The longest that a micro-expression lasts, in seconds.
+#: Longest duration of a micro-expression, in seconds.
 MICRO_S = 0.5
-#: Action units of the upper half of a face: brows and lids. Those of the cheek (6) and of the
-#: nose's root (9) move some of both halves, and come with either.
+#: Action units of the upper half of a face: brows and lids. Those of the cheek (6) and of the root
+#: of the nose (9) move parts of both halves, and combine with either.
 UPPER, BETWEEN = frozenset((1, 2, 4, 5, 7, 43, 45)), frozenset((6, 9))
 
 
 @dataclass(frozen=True)
 class Event:
-    """One expression: what moves, when (seconds) and how far (`intensity` in (0, 1]).
+    """One expression: actions, times (seconds) and `intensity` in (0, 1].
 
     Raises:
         UsageError: unknown kind, AU or side; onset < apex <= release < offset violated; an
-            intensity outside (0, 1]. The apex may be the onset or the offset where a table says so.
+            intensity outside (0, 1]. The apex may equal the onset or the offset, as in some tables.
     """
 
     kind: Kind
@@ -90,7 +90,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Every event of one performance of `duration_s` seconds, in order of onset.
+    """All events of one performance of `duration_s` seconds, in order of onset.
 
     Raises:
         UsageError: the duration is not positive, or an event ends after it.
@@ -111,7 +111,7 @@ class Timeline:
             )
 
     def scaled(self, strength: float) -> Timeline:
-        """The same, every event `strength` times as intense, or as intense as can be (1).
+        """The same with every intensity multiplied by `strength`, at most 1.
 
         Raises:
             UsageError: the strength is not positive.
@@ -122,7 +122,7 @@ class Timeline:
         return replace(self, events=tuple(events))
 
     def by_duration(self) -> Timeline:
-        """The same, events of up to `MICRO_S` micro and longer ones macro, whatever they were."""
+        """The same with kinds by duration: micro up to `MICRO_S`, else macro."""
 
         def kind(event: Event) -> Kind:
             return "micro" if event.offset_s - event.onset_s <= MICRO_S + 1e-6 else "macro"
@@ -169,10 +169,10 @@ def _eased(t: Signal, length: float) -> Signal:
 
 
 def require_drawable(duration_s: float, rate_per_min: float | None, name: str, said: float) -> None:
-    """Raise a UsageError unless a performance can be so long and so busy.
+    """Raise a UsageError if a duration or a rate is out of range.
 
     Args:
-        name, said: what the user calls the duration, and gave.
+        name, said: the user's name of the duration, and the given value.
     """
     if not 0 < number(name, duration_s) <= DAY_S:
         raise UsageError(f"{name} must be > 0 and a day at most; found {said}")
@@ -191,16 +191,16 @@ def draw(
     rate_per_min: float | None = None,
     held: float | None = None,
 ) -> Timeline:
-    """A performance as expressions come in the field's tables.
+    """A random performance with the statistics of the data sets' tables.
 
-    Numbers are Poisson at the tables' rates. A micro-expression lies inside a macro-expression as
-    often as in the tables, with other AUs; all else is spread evenly over the time, `REST_S` apart.
-    One that shall lie inside and has no room there does not take place.
+    Numbers are Poisson at the tables' rates. A micro-expression is inside a macro-expression as
+    often as in the tables, with other AUs; all others are spread uniformly over the time, at least
+    `REST_S` apart. A nested one without room is dropped.
 
     Args:
         statistics: by default those of CAS(ME)^2 and SAMM-LV together.
         rate_per_min: expressions per minute of both kinds together, in the tables' proportion.
-        held: share of the micro-expressions that begin while a macro-expression is held, in the
+        held: share of the micro-expressions that start while a macro-expression is held, in the
             other half of the face and one in each, instead of the tables' share anywhere inside.
 
     Raises:
@@ -244,10 +244,10 @@ def draw(
 
 
 def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> Event:
-    """An event at time 0: combination, duration, the share of its rise, and intensity.
+    """A random event at time 0: combination, duration, share of the rise, and intensity.
 
-    A micro-expression's intensity is that of CASME II's, a macro-expression's the level that coders
-    gave (`amplitude`).
+    Intensities follow CASME II for micro-expressions, and coded levels for macro-expressions
+    (`amplitude`).
     """
     k = statistics.kinds[kind]
     names = list(k.combinations)
@@ -277,17 +277,18 @@ def replay(
     lengths: Mapping[str, int] | None = None,
     statistics: Statistics | None = None,
 ) -> dict[str, Timeline]:
-    """The rows of a table as performances, by video, at exactly their onsets and offsets.
+    """The rows of a table as performances by video, with exactly their onsets and offsets.
 
     A missing offset is 2 apex - onset, as AUW-GCN fills it; an apex outside the interval is moved
-    to its nearer end, a missing one is the onset. A row whose code holds no
-    action that the simulator has (gaze, head, jaw sideways) moves as one drawn for its kind.
+    to its nearer end, a missing one is the onset. A row whose code has no action of the simulator
+    (gaze, head, jaw sideways) gets actions drawn for its kind.
 
     Args:
-        fps: frames per second that the table counts in.
-        seed: for what a table does not say: intensity, plateau. A video does not depend on others.
-        lengths: frames by video; another video ends a second after its last expression, or after
-            36 s if that is later (the mean of SAMM-LV).
+        fps: frame rate of the table.
+        seed: for values that are not in a table: intensity, plateau. A video does not depend on
+            others.
+        lengths: frames by video; other videos end one second after their last expression, but not
+            before 36 s (the mean of SAMM-LV).
 
     Raises:
         UsageError: fps is not positive.
@@ -336,7 +337,7 @@ def _release(rng: np.random.Generator, apex: float, offset: float) -> float:
 
 
 def _graded(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
-    if not any(levels.values()):  # CAS(ME)^2's coders give no levels
+    if not any(levels.values()):  # CAS(ME)^2 has no levels
         levels = load("samm_lv").kinds["macro"].levels
     return amplitude.graded(rng, levels)
 
@@ -356,10 +357,12 @@ def _moved(event: Event, by: float) -> Event:
 
 
 def _spread(rng: np.random.Generator, events: list[Event], duration_s: float) -> list[Event]:
-    """Lay events from time 0 out in random order, with the free time evenly cut between them."""
+    """Place events from time 0 on in random order, with the free time split uniformly at random
+    between them.
+    """
     events = list(events)
     free = duration_s - sum(e.offset_s + REST_S for e in events)
-    while events and free < 0:  # more than the time holds: the longest do not take place
+    while events and free < 0:  # too little time: the longest are dropped
         longest = max(events, key=lambda e: e.offset_s)
         events.remove(longest)
         free += longest.offset_s + REST_S
@@ -374,7 +377,7 @@ def _spread(rng: np.random.Generator, events: list[Event], duration_s: float) ->
 def _nested(
     rng: np.random.Generator, event: Event, hosts: list[Event], statistics: Statistics
 ) -> Event | None:
-    """The event somewhere inside one of the hosts that has room for it and moves other AUs."""
+    """The event at a random time inside one of the hosts with room and other AUs."""
     roomy = [h for h in hosts if h.offset_s - h.onset_s > event.offset_s]
     if not roomy:
         return None
@@ -392,8 +395,9 @@ def _nested(
 def _while_held(
     rng: np.random.Generator, event: Event, hosts: list[Event], statistics: Statistics
 ) -> Event | None:
-    """The event begun while one of the hosts is held that moves one half of the face, and moving
-    the other."""
+    """The event, moved into the hold of a host that moves only one half of the face, with actions
+    of only the other half.
+    """
     length = event.offset_s
     able = [h for h in hosts if len(_halves(h)) == 1 and h.apex_s < h.offset_s - length]
     if not able:
@@ -412,11 +416,11 @@ def _while_held(
 
 
 def _halves(event: Event) -> set[bool]:
-    """Which halves of the face an event moves: the upper (True), the lower."""
+    """The halves of the face that an event moves: upper (True), lower (False)."""
     return {au in UPPER for au, _ in event.aus if au not in BETWEEN}
 
 
-if not TYPE_CHECKING:  # a name that there is not stays an error
+if not TYPE_CHECKING:  # an unknown name stays an error
     _NOW = "aumer.simulate.tables"
     __getattr__ = moved(
         __name__,

@@ -1,4 +1,4 @@
-"""The truth of a film, in frames and as a table."""
+"""The truth of a simulated video, in frames and as a table."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ TRUTH_COLUMNS = (
     "file", "fps", "n_frames", "event", "onset", "apex", "offset", "kind", "au", "confidence",
     "note", "onset_s", "apex_s", "release_s", "offset_s", "intensity",
 )  # fmt: skip
-#: One more where it is known: how far the ROI moves that moves furthest, in outer-eye distances.
+#: One more column, if known: displacement of the ROI that moves furthest, in outer-eye distances.
 DISPLACEMENT = "displacement"
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A film that can be written: its truth, and its frames once they are asked for.
+    """A video to write: its truth, and its frames on request.
 
     Attributes:
         fps, size: frames per second; width and height, px.
-        frames: begins a pass over the (H, W, 3) uint8 RGB frames, `frame_count` of them.
-        displacements: of each event, at its apex, how far the ROI moves that moves furthest, in
-            outer-eye distances; `None` where it is not known.
-        note: what the truth says of the film.
+        frames: starts a pass over its `frame_count` (H, W, 3) uint8 RGB frames.
+        displacements: at each event's apex, displacement of the ROI that moves furthest, in
+            outer-eye distances; `None` if unknown.
+        note: the note on the video in the truth.
     """
 
     timeline: Timeline
@@ -62,7 +62,7 @@ def frame_count(timeline: Timeline, fps: float) -> int:
 
 
 def truth(timeline: Timeline, fps: float) -> tuple[Expression, ...]:
-    """The expressions of a film at `fps`, none beyond its last frame."""
+    """The expressions of a video at `fps` up to its last frame."""
     last = frame_count(timeline, fps) - 1
     return tuple(
         replace(e, **{name: min(getattr(e, name), last) for name in ("onset", "apex", "offset")})
@@ -87,7 +87,7 @@ def write_truth(
 def write_truths(path: StrPath, shots: Mapping[str, Shot], *, overwrite: bool = False) -> None:
     """Write the truth of films by name as one CSV; see `write_truth`.
 
-    It has a column `DISPLACEMENT` more where that is known of every film.
+    It has a column `DISPLACEMENT`, too, if that is known for every video.
     """
     measured = bool(shots) and all(shot.displacements is not None for shot in shots.values())
     lines: list[tuple[object, ...]] = [(*TRUTH_COLUMNS, *([DISPLACEMENT] if measured else []))]
@@ -112,13 +112,13 @@ def _truth_rows(file: str, shot: Shot) -> Iterator[tuple[object, ...]]:
 
 
 def _reaches(shot: Shot) -> list[str]:
-    """A cell for each of `_truth_rows`."""
+    """The cell of `DISPLACEMENT` for each of `_truth_rows`."""
     if not shot.timeline.events or shot.displacements is None:
         return [""] * max(1, len(shot.timeline.events))
     return [f"{reach:.6f}" for reach in shot.displacements]
 
 
 def au_text(event: Event) -> str:
-    """Action units as coders write them: ``6+L12``."""
+    """Action units in coders' notation: ``6+L12``."""
     side = {"both": "", "left": "L", "right": "R"}
     return "+".join(f"{side[where]}{au}" for au, where in event.aus)

@@ -1,7 +1,6 @@
-"""Films of simulated faces, as frames and as files: what `Film` shows, shot at a frame rate.
+"""Videos of simulated faces, as frames and as files: a `Film` sampled at a frame rate.
 
-`aumer.simulate.film` draws a frame, `performance` says what moves in it, and `truth` what there was
-to be seen.
+`aumer.simulate.film` renders a frame, `performance` has all motion, and `truth` the annotations.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def simulate_video(
     nuisance: Nuisance | None = None,
     seed: int = 0,
 ) -> Iterator[ImageArray]:
-    """Film a performance: (H, W, 3) uint8 RGB frames, one after another; frame k shows t = k / fps.
+    """Render a performance: (H, W, 3) uint8 RGB frames, one by one; frame k is at t = k / fps.
 
     A performance is the same at every frame rate and size: only noise differs.
 
@@ -76,7 +75,7 @@ def simulate_video(
             scikit-image's astronaut (NASA, public domain).
         fps: frames per second; there are round(duration_s x fps) frames.
         size: width and height, px, even.
-        nuisance: what else moves, shines and rustles; by default all of it.
+        nuisance: motion, light and noise besides expressions; by default all.
         seed: draws the nuisances.
 
     Raises:
@@ -93,7 +92,7 @@ def _shoot(film: Film, fps: float, count: int) -> Iterator[ImageArray]:
 
 
 def developed(jobs: Iterable[Callable[[], ImageArray]]) -> Iterator[ImageArray]:
-    """What the jobs give, in their order; some are done ahead, side by side."""
+    """The results of the jobs in order; some are computed ahead in parallel."""
     workers = max(1, min(4, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[ImageArray]] = deque()
@@ -122,12 +121,12 @@ def write_video(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Film a performance into a file, whole or not at all; see `simulate_video`.
+    """Write a performance as a video file, complete or not at all; see `simulate_video`.
 
     Args:
         path: .mp4, .mov, .mkv or .avi.
-        codec: one of `aumer.video.writer.CODECS`; by default the first that the container holds.
-            For stronger compression lower ``nuisance.quality``, which every frame goes through
+        codec: one of `aumer.video.writer.CODECS`; by default the first that the container supports.
+            For stronger compression lower ``nuisance.quality``, which is applied to every frame
             first.
         overwrite: replace an existing file.
         progress: called with the number of frames written and how many there will be.
@@ -152,7 +151,7 @@ def write_shot(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a film into a file, whole or not at all. Args and errors as `write_video`."""
+    """Write a video to a file, complete or not at all. Args and errors as `write_video`."""
     codec = codec_for(path, codec)
     check_target(path, overwrite=overwrite)
     with VideoFile(path, fps=shot.fps, size=shot.size, codec=codec, overwrite=overwrite) as file:
@@ -172,11 +171,11 @@ def write_casme_sq_layout(
     nuisance: Nuisance | None = None,
     seed: int = 0,
 ) -> None:
-    """Film a data set in the layout of CAS(ME)^2.
+    """Write simulated videos as a data set in the layout of CAS(ME)^2.
 
-    Frames lie in ``rawpic/s15/15_0101name/img_0001.jpg``, numbered from 1. The workbook
-    ``CAS(ME)^2code_final.xlsx`` has the owners' three sheets, each with their line of ``###``
-    where a header would be:
+    Frames are in ``rawpic/s15/15_0101name/img_0001.jpg``, numbered from 1. The workbook
+    ``CAS(ME)^2code_final.xlsx`` has the owners' three sheets, each with their line of ``###`` where
+    a header would be:
 
     - ``CASFEcode_final``, one row an expression: subject (1 to S), clip (``name_k``, k counts the
       expressions of the video), onset, apex, offset (numbers of the images), AUs (``4+L12``; one
@@ -189,9 +188,9 @@ def write_casme_sq_layout(
     layout says nothing of time, and is read at 30 frames per second.
 
     Args:
-        folder: where; it must not exist, and appears when all is written.
+        folder: the target; it must not exist, and appears when everything is written.
         videos: (number in the folder's name, video's name such as ``0101disgust1``) -> timeline.
-            Frames of each video are filmed with a seed of its own.
+            Each video has its own seed.
 
     Raises:
         UsageError: a name is not four digits and a name, the folder exists, or an argument cannot
@@ -214,7 +213,7 @@ def portrait_shots(
     nuisance: Nuisance | None = None,
     seed: int = 0,
 ) -> dict[Key, Shot]:
-    """Films of one portrait, each with nuisances of its own; see `simulate_video`.
+    """Videos of one portrait, each with its own nuisances; see `simulate_video`.
 
     Raises:
         UsageError, NoFaceError: as `simulate_video`.

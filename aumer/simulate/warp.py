@@ -1,8 +1,8 @@
-"""A portrait as a thing that moves: where its skin is, what moves it, what is behind it.
+"""A portrait as a movable face: positions of its skin, displacement fields, background.
 
-Displacement is smooth and lives on a coarse lattice; it is inverted there and refined to pixels by
+Displacement is smooth and stored on a coarse lattice; it is inverted there and refined to pixels by
 cubic splines. `cv2.remap` rounds coordinates to 1/32 px, more than a micro-expression moves between
-two frames; here coordinates stay floating point from the lattice to the sampled color.
+two frames; here coordinates are floating point from the lattice to the sampled color.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ Portrait = StrPath | ImageArray | None
 #: Rows and columns of lattice nodes.
 Block = tuple[slice, slice]
 WHOLE: Block = (slice(None), slice(None))
-#: Splines know nothing of what is beyond their ends; so many nodes inside they are right to .3 %
-#: of what they do not know.
+#: Splines are wrong near their ends; this number of nodes inside, the error is .3 % of the unknown
+#: values beyond the ends.
 _RIM = 4
 
-#: The inversion ends when no node misses its pixel by more (px).
+#: The inversion ends when the error of all nodes is at most this (px).
 TOLERANCE = 0.002
 #: A displacement whose gradient is .9 everywhere still converges from 50 px to `TOLERANCE`.
 _MAX_STEPS = 100
 
 
 class Lattice:
-    """Nodes `step` px apart over a film of `size` (width, height) and `margin` px round it.
+    """Nodes `step` px apart over an image of `size` (width, height) and `margin` px around it.
 
-    Displacements must be smooth at the scale of `step`: a Gaussian of radius 1.5 steps is met to
-    .2 % of its height.
+    Displacements must be smooth at the scale of `step`: a Gaussian of radius 1.5 steps is
+    represented to .2 % of its height.
     """
 
     def __init__(self, size: tuple[int, int], step: float, margin: float) -> None:
@@ -60,11 +60,11 @@ class Lattice:
         self.x, self.y = (
             np.asarray(self._first + step * np.arange(count), np.float64) for count in counts
         )
-        #: (Ny, Nx, 2) px: where each node lies.
+        #: (Ny, Nx, 2) px: position of each node.
         self.nodes: Array = np.stack(np.meshgrid(self.x, self.y), axis=-1)
 
     def block(self, x0: float, y0: float, x1: float, y1: float) -> Block:
-        """The nodes within a box given in px; at least 10 each way."""
+        """The nodes within a box in px; at least 10 in each direction."""
 
         def cut(low: float, high: float, count: int) -> slice:
             begin = int(np.clip((low - self._first) // self.step, 0, count - 10))
@@ -85,8 +85,8 @@ class Lattice:
     def inverse(self, forward: Array, block: Block = WHOLE) -> FloatArray:
         """For each pixel q of `pixels(block)` the p with p + forward(p) = q: (h, w, 2) float32 px.
 
-        Solved at the nodes and refined. Where skin is pressed together the inverse is sharper than
-        the nodes can show; there each pixel is solved by itself.
+        Solved at the nodes and refined. Where skin is compressed the inverse is sharper than the
+        nodes can represent; there each pixel is solved separately.
 
         Shapes:
             forward (Ny, Nx, 2) px at all nodes: a contraction.
@@ -102,7 +102,7 @@ class Lattice:
         )
         p: FloatArray = self.refine(at_nodes - q, block) + grid.astype(np.float32)
 
-        # The middle of a cell is where its spline is worst; a neighbor's fault reaches it.
+        # The spline's error is largest in the middle of a cell, and includes errors of neighbors.
         centers = spline_middles(at_nodes - q)
         there = (q[:-1, :-1] + self.step / 2 + centers).reshape(-1, 2)
         missed = self.at(coefficients, there) + centers.reshape(-1, 2)
@@ -134,7 +134,7 @@ class Lattice:
         return p
 
     def at(self, coefficients: Array, points: Array | FloatArray) -> Array:
-        """A field, given by `spline_coefficients`, read at (N, 2) px: (N, C)."""
+        """A field of `spline_coefficients`, sampled at (N, 2) px: (N, C)."""
         where = ((points - self._first) / self.step).T[::-1]
         read: Array = np.stack(
             [
@@ -202,51 +202,53 @@ def sample(texture: FloatArray, where: npt.NDArray[Any]) -> FloatArray:
 
 # -- the face --------------------------------------------------------------------------------------
 
-#: Distance of the outer eye corners in shares of the film's shorter side: a face that fills a third
-#: of the width of a 640 x 480 film, as in interviews and in aumer's shared webcam videos.
+#: Distance of the outer eye corners as a share of the image's shorter side: a face as wide as a
+#: third of a 640 x 480 image, as in interviews and in aumer's shared webcam videos.
 FACE_SHARE = 0.25
-#: Where the origin of the mean face (middle of the nose) lies in the film, in shares of its sides.
+#: Position of the mean face's origin (middle of the nose) in the image, as shares of its sides.
 FACE_AT = (0.5, 0.46)
-#: Texels per film pixel: bilinear sampling then keeps at least 71 % (cos 45 degrees) of the finest
-#: detail a film can hold, and more of all else.
+#: Texels per film pixel: bilinear sampling then preserves at least 71 % (cos 45 degrees) of the
+#: finest detail of an image, and more of coarser detail.
 OVERSAMPLING = 2
 
-#: The blur of what lies beyond the portrait, in shares of the texture's shorter side.
+#: Blur outside of the portrait, as a share of the texture's shorter side.
 _OUT_OF_FOCUS = 0.06
 
-#: What the film may show beyond its frame when the head sways, in shares of its shorter side.
+#: Margin outside of the image that may become visible when the head sways, as a share of its
+#: shorter side.
 _MARGIN = 0.1
 #: The skin between lid and brow unfolds over the eye; a lid's height of 2.2 openings keeps the fold
 #: from turning over (the easing's steepest slope is 1.5).
 _LID = 2.2
-#: Actions that close the lids: shown by the lids themselves (both, whatever the side).
+#: Actions that close the lids; rendered by the lids (both, for any side).
 LIDS = (43, 45)
-#: Share of the way to the lower lid that the upper one makes; the lower lid's margin stays.
+#: Share of the distance to the lower lid that the upper lid moves; the lower lid's margin stays
+#: visible.
 _LID_REACH = 0.97
 #: The inside of an open mouth beyond the teeth, RGB.
 _MOUTH_RGB = (58.0, 24.0, 22.0)
-#: How far teeth go on above the upper lip's edge at rest (outer-eye distances): an upper incisor's
-#: 10 mm less the two thirds of it that a smile shows.
+#: Height of the teeth above the upper lip's edge at rest (outer-eye distances): an upper incisor's
+#: 10 mm less the two thirds that a smile shows.
 _TEETH = 0.04
-#: A mouth whose inner lips are nearer than this (outer-eye distances) is closed.
+#: A mouth with a smaller distance of the inner lips (outer-eye distances) is closed.
 _CLOSED = 0.03
-#: The head with its hair on the mean face: center and half-axes of the ellipse inside which all
-#: moves with it, and how many times as far out nothing does.
+#: The head with its hair on the mean face: center and half-axes of the ellipse that moves fully
+#: with the head, and the factor of its size beyond which nothing moves.
 _HEAD_CENTER, _HEAD_AXES, _HEAD_FADE = (0.0, 0.1), (1.05, 1.35), 1.9
 
 
-#: Where `Curves` are tabulated.
+#: Positions at which `Curves` are tabulated.
 _CURVE_U = np.linspace(-1, 1, 401)
 
 
 class Curves:
     """Two curves from one corner to the other, v(u) in a frame whose u axis joins the corners.
 
-    u is -1 and 1 at the corners, v is px down; beyond the corners both are 0.
+    u is -1 and 1 at the corners, v is px down; outside of the corners both are 0.
     """
 
     def __init__(self, upper: Array, lower: Array) -> None:
-        """Points (N, 2) px from the left corner of the image to the right one, both included."""
+        """Points (N, 2) px from the left corner in the image to the right one, both included."""
         self.center = (upper[0] + upper[-1]) / 2
         axis = (upper[-1] - upper[0]) / 2
         self.half = float(np.hypot(*axis))
@@ -263,7 +265,7 @@ class Curves:
         return np.asarray(curve(_CURVE_U), np.float64)
 
     def close(self) -> None:
-        """Let both curves be their mean."""
+        """Replace both curves by their mean."""
         self._upper = self._lower = (self._upper + self._lower) / 2
 
     def frame(self, points: Points) -> tuple[Array, Array]:
@@ -283,12 +285,12 @@ class Curves:
 
 
 class Face:
-    """A portrait set in a film: its texture, its landmarks and how each action moves it.
+    """A portrait placed in an image: its texture, landmarks and displacement fields of actions.
 
     Args:
         portrait: image file, (H, W, 3) uint8 RGB array, or `None` for the astronaut. The face
             should be neutral and frontal.
-        size: the film's (width, height) px.
+        size: the image's (width, height) px.
 
     Raises:
         UsageError: the image or the size cannot be used.
@@ -314,11 +316,12 @@ class Face:
 
         turn = _similarity(MEAN_FACE[list(RIGID), :2], self.landmarks[list(RIGID)])
         nodes = self.lattice.nodes
-        # A little slack: jaw points lie on the outline, which is no place on the skin.
+        # Slightly smoothed: jaw points are on the outline, which is not a fixed position on the
+        # skin.
         interpolate = RBFInterpolator(
             self.landmarks / self.eye, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
         )
-        #: (Ny, Nx, 2): where the nodes lie on the mean face.
+        #: (Ny, Nx, 2): positions of the nodes on the mean face.
         self.on_mean: Array = interpolate(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
         depth = RBFInterpolator(
             MEAN_FACE[:, :2], MEAN_FACE[:, 2], kernel="thin_plate_spline", smoothing=1e-3
@@ -368,10 +371,10 @@ class Face:
         return upper, lower
 
     def _field(self, action: Action) -> tuple[Array, Array]:
-        """The two sheets' displacement at intensity 1: `displacement` is linear.
+        """The displacement of both sheets at intensity 1: `displacement` is linear.
 
-        What pulls the lower lip leaves the upper one and the other way round, most in the middle
-        of the mouth and not at all at its corners.
+        Actions of the lower lip do not move the upper one and vice versa; this separation is full
+        in the middle of the mouth and 0 at its corners.
         """
         if action not in self._fields:
             points = self.on_mean.reshape(-1, 2)
@@ -392,14 +395,14 @@ class Face:
         return self._fields[action]
 
     def _eye_window(self, eye: Curves, points: Array) -> Array:
-        """1 in the middle of the eye, 0 outside: what the skin's motion does not reach."""
+        """1 in the middle of the eye, 0 outside: the part that does not move with the skin."""
         u, v = eye.frame(points)
         opening = float(eye.lower(np.array(0.0)) - eye.upper(np.array(0.0)))
         middle = (eye.lower(u) + eye.upper(u)) / 2
         return np.exp(-((u / 0.8) ** 2) - ((v - middle) / max(opening, 0.05 * self.eye)) ** 2)
 
     def look(self, points: Points, gaze: tuple[float, float]) -> Array:
-        """Where in the portrait to read what a turned eye shows at `points` (..., 2): a shift."""
+        """Shift of the sampling position in the portrait at `points` (..., 2) for a turned eye."""
         shift = np.zeros_like(points)
         for eye in self.eyes:
             u, v = eye.frame(points)
@@ -409,7 +412,7 @@ class Face:
         return shift
 
     def lid(self, points: Points, closure: float) -> Array:
-        """Where in the portrait to read what a closing lid shows at `points` (..., 2): a shift."""
+        """Shift of the sampling position in the portrait at `points` (..., 2) for a closing lid."""
         shift = np.zeros_like(points)
         for eye in self.eyes:
             u, v = eye.frame(points)
@@ -423,7 +426,7 @@ class Face:
         return shift
 
     def _mouth_inside(self) -> FloatArray:
-        """What the lips hide, over the texture: teeth where the portrait shows them, else dark."""
+        """The inside of the mouth on the texture: teeth if the portrait shows them, else dark."""
         inside = np.empty_like(self.texture)
         inside[:] = _MOUTH_RGB
         if not self._has_teeth:
@@ -435,8 +438,8 @@ class Face:
         points = np.stack([columns, rows], axis=-1) / OVERSAMPLING - self._margin
         u, v = self.mouth.frame(points)
         top, bottom = self.mouth.upper(u), self.mouth.lower(u)
-        # Under a lifted lip teeth go on as far as gums are seldom seen; their upper ends are what
-        # the lip's edge leaves in view, without its shadow.
+        # Under a lifted lip the teeth continue upward, since gums are seldom visible; they continue
+        # the visible teeth at the lip's edge, without its shadow.
         seen = np.maximum(v, top + 0.2 * (bottom - top))
         read = points + self.mouth.vector(np.zeros_like(v), seen - v)
         teeth = sample(self.texture, self.texels(read))
@@ -463,7 +466,7 @@ def _above_mouth(push: Push) -> bool:
 
 
 def _on_side(pushes: Sequence[Push], side: str) -> list[Push]:
-    """The pushes that an action of this side makes; see `Push` for the midline's."""
+    """The pushes of an action on this side; see `Push` for the midline."""
     made = []
     for push in pushes:
         if push.at[0] == 0 or side != "left":
@@ -531,7 +534,7 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _similarity(source: Array, target: Array) -> Array:
-    """(2, 2) turn and scale that carries `source` onto `target` in least squares."""
+    """(2, 2) rotation and scale that maps `source` to `target` in least squares."""
     a, b = ((p - p.mean(axis=0)) @ (1, 1j) for p in (source, target))
     ratio = np.vdot(a, b) / np.vdot(a, a)
     return np.array([(ratio.real, -ratio.imag), (ratio.imag, ratio.real)])
@@ -540,12 +543,12 @@ def _similarity(source: Array, target: Array) -> Array:
 def _texture(
     image: ImageArray, scale: float, shift: Array, size: tuple[int, int], margin: int
 ) -> FloatArray:
-    """The portrait over the film and its margin, `OVERSAMPLING` texels a pixel; float32 RGB.
+    """The portrait on the image and its margin, `OVERSAMPLING` texels per pixel; float32 RGB.
 
-    Beyond the portrait lies what is at its edge, out of focus the further away.
+    Outside of the portrait its edge is extended, with increasing blur.
     """
     source = np.asarray(image, np.float32)
-    if scale < 1:  # as a lens would: nothing finer than the film's pixels
+    if scale < 1:  # as a lens: no detail finer than the image's pixels
         spread = 0.5 * math.sqrt(scale**-2 - 1) + 1e-3
         source = np.asarray(cv2.GaussianBlur(source, (0, 0), spread), np.float32)
     shape = [OVERSAMPLING * (n + 2 * margin) for n in size]
@@ -562,10 +565,10 @@ def _texture(
 
 
 def _unsmeared(warped: FloatArray, image: ImageArray, transform: Array, margin: int) -> FloatArray:
-    """`warped` without the stripes that its border pixels were drawn out to.
+    """`warped` without the stripes of its extended border pixels.
 
-    A portrait that fills the film's frame but for a strip no wider than the margin has short ones,
-    which nobody sees, and is left as it is.
+    A portrait that fills the image except for a strip no wider than the margin has short stripes,
+    which are not visible, and is not changed.
     """
     height, width = image.shape[:2]
     corners = transform @ np.array([[0, 0, 1], [width - 1, height - 1, 1]]).T

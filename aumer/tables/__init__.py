@@ -1,1 +1,1 @@
-"""Tables as people have them: cells of CSV files and workbooks, and tables of intervals."""
+"""Reads tables: cells of CSV files and workbooks, and tables of intervals."""

@@ -1,7 +1,7 @@
-"""Workbooks and text tables, read cell by cell; every complaint says file, line and column.
+"""Workbooks and text tables, read cell by cell; every error names file, line and column.
 
-A text table is UTF-8 or UTF-16 and separated by commas, semicolons or tabs, as its first line shows
-or says (``sep=;``). Where the separator is no comma, numbers may have a decimal comma.
+A text table is UTF-8 or UTF-16 and separated by commas, semicolons or tabs, which its first line
+shows or declares (``sep=;``). If the separator is not a comma, numbers may have a decimal comma.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import check_archive, foreign
 
-#: A header stands within the first lines; SAMM's workbook has 13 lines of text above it.
+#: The header is searched in the first lines; SAMM's workbook has 13 lines of text above it.
 _HEADER_WITHIN = 40
 
-#: A column's name; or those that it has in several editions, of which rows know it by the first.
+#: A column's name, or its names in several editions; rows use the first.
 Column: TypeAlias = str | tuple[str, ...]
 
 
@@ -36,7 +36,7 @@ class Row:
     Attributes:
         where: file and sheet, for messages.
         number: its line, 1-based, as a spreadsheet shows it.
-        cells: by column as the caller names it.
+        cells: by the caller's name of the column.
         decimal_comma: whether a number's comma is a decimal point.
         word: what a line is called in messages.
     """
@@ -48,7 +48,7 @@ class Row:
     word: str = "row"
 
     def text(self, column: str) -> str:
-        """What the cell says, without blanks around it.
+        """The cell's text without surrounding blanks.
 
         Raises:
             UsageError: the cell is empty.
@@ -60,7 +60,7 @@ class Row:
         return found
 
     def optional(self, column: str) -> str:
-        """What the cell says, without blanks around it; nothing where it is empty.
+        """The cell's text without surrounding blanks; "" if it is empty.
 
         Raises:
             UsageError: the cell holds a date.
@@ -94,16 +94,16 @@ class Row:
         return int(value)
 
     def error(self, column: str, problem: str) -> UsageError:
-        """An error that says where it is."""
+        """An error with file, line and column."""
         return UsageError(f"{self.where}, {self.word} {self.number}, column {column}: {problem}")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """All lines of a sheet of a workbook, or of a text table, which is one sheet without a name.
+    """All lines of a sheet of a workbook, or of a text table (one sheet without a name).
 
     Attributes:
-        lines: cells of each line; the first is line 1, empty lines included.
+        lines: cells of each line from line 1, including empty lines.
         decimal_comma: whether a number's comma is a decimal point.
     """
 
@@ -125,7 +125,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a sheet that are not empty, below its header."""
+    """The non-empty lines of a sheet below its header."""
 
     path: Path
     sheet: str
@@ -148,17 +148,17 @@ def read(
 ) -> Table:
     """The table that has these columns: a CSV file, or a sheet of a workbook.
 
-    Columns are found by name, wherever they stand and however they are spaced and capitalized, and
-    the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
-    Of a column with several names the first that the table has is read.
+    Columns are found by name in any order, spacing and capitalization, and the header in any of the
+    first lines. Without a `sheet` of this name the first sheet with these columns is read. For a
+    column with several names the first one in the table is read.
 
     Args:
-        others: keep all further columns that have a name, by the name that they have, and all
-            rows that say something in any of them.
+        others: also read all other named columns by their names, and all rows with a value in any
+            of them.
 
     Raises:
         UsageError: the file is missing or is not what its suffix says, has no rows, or lacks a
-            column; the message says which, and what there is instead.
+            column; the message names it and the columns found.
     """
     found = {one.name: one for one in sheets(path)}
     named = {sheet: found[sheet]} if sheet is not None and sheet in found else found
@@ -167,13 +167,13 @@ def read(
 
 
 def read_sheet(path: StrPath, sheet: str, columns: Sequence[str], *, header: int = 1) -> Table:
-    """A sheet whose columns have no names: `columns` names them from the left.
+    """A sheet without column names: `columns` names them from the left.
 
     Args:
-        header: lines above the first row.
+        header: number of lines above the first row.
 
     Raises:
-        UsageError: as for `read`; also where no sheet has this name.
+        UsageError: as for `read`; or no sheet has this name.
     """
     found = {one.name: one for one in sheets(path)}
     if sheet not in found:
@@ -191,7 +191,7 @@ def read_sheet(path: StrPath, sheet: str, columns: Sequence[str], *, header: int
 
 
 def names_of(column: Column) -> tuple[str, ...]:
-    """Every name of a column, the one that rows know it by first."""
+    """All names of a column; the first is the one used by rows."""
     return (column,) if isinstance(column, str) else column
 
 
@@ -249,16 +249,16 @@ def _rows(sheet: Sheet, begin: int, places: Mapping[str, int], needed: Sequence[
 
 
 def text_of(cell: Any) -> str:
-    """What a cell says, without blanks around it; nothing where it is empty."""
+    """A cell's text without surrounding blanks; "" if it is empty."""
     if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)  # a spreadsheet's 12.0 is somebody's 12
+        cell = int(cell)  # a spreadsheet's 12.0 means 12
     return "" if cell is None else str(cell).strip()
 
 
 def date_problem(cell: Any) -> str:
-    """What to say of a cell that holds a date or a time; nothing of another.
+    """The error text for a cell with a date or a time; "" for others.
 
-    No table here has one: spreadsheets make them of names such as 1-2.
+    No table here has dates: spreadsheets make them from names such as 1-2.
     """
     if not isinstance(cell, (datetime.date, datetime.time, datetime.timedelta)):
         return ""
@@ -272,7 +272,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def number_of(text: str, *, decimal_comma: bool = False) -> float | None:
-    """The finite number that a text is; `None` where it is none."""
+    """The finite number in a text; `None` if there is none."""
     if decimal_comma and text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     value = float(text) if _NUMBER.fullmatch(text) else math.inf
@@ -280,18 +280,19 @@ def number_of(text: str, *, decimal_comma: bool = False) -> float | None:
 
 
 def nearest_frame(value: float) -> int:
-    """The whole number nearest to a finite one; halves upward, so that an interval between two
-    frames keeps its length wherever it lies."""
+    """The nearest whole number of a finite one; halves are rounded up, so that an interval's length
+    does not depend on its position.
+    """
     return math.floor(value + 0.5)
 
 
 def plain(cell: Any) -> str:
-    """A column's name without what editions of one table differ in."""
+    """A column's name without spacing, capitals and other differences between editions."""
     return re.sub(r"[\W_]+", "", str(cell)).casefold() if cell is not None else ""
 
 
 def _header(lines: Sequence[Sequence[Any]], columns: Sequence[Column]) -> tuple[int, int]:
-    """Place of the line with the most of these columns, and how many it has."""
+    """Index of the line with the most of these columns, and their number."""
     wanted = [{plain(name) for name in names_of(column)} for column in columns]
     cells = [{plain(cell) for cell in line} for line in lines[:_HEADER_WITHIN]]
     counts = [sum(bool(names & line) for names in wanted) for line in cells]
@@ -309,12 +310,12 @@ def sheets(path: StrPath) -> tuple[Sheet, ...]:
     """Every sheet of a workbook, or the one of a text table.
 
     Raises:
-        UsageError: the file is missing, or it is no workbook and no text that can be read.
+        UsageError: the file is missing, or is neither a workbook nor a readable text.
     """
     path = as_path("path", path, "the path of a table")
     with foreign(path, "a table"):
         content = path.read_bytes()
-    # What a workbook is shows in its first bytes too, whatever it is called.
+    # A workbook is also recognized by its first bytes, whatever its name.
     if path.suffix.lower() in _WORKBOOKS or content.startswith(b"PK\3\4"):
         return _workbook(path)
     if content.startswith(b"\xd0\xcf\x11\xe0"):
@@ -336,7 +337,7 @@ def sheet_of(path: StrPath, text: str) -> Sheet:
     return Sheet(path, "", lines, decimal_comma=separator != ",")
 
 
-#: First bytes of files that are taken for text tables, and what to do about these.
+#: First bytes of files that are mistaken for text tables, and what to do.
 _NO_TEXT: Mapping[bytes, str] = {
     b"\x1f\x8b": "it is compressed by gzip: unpack it",
     b"\x80": "a pickle, which may run code, is not read: save it as CSV",
@@ -349,10 +350,10 @@ _NO_TEXT: Mapping[bytes, str] = {
 
 
 def encoding_of(content: bytes) -> str:
-    """How a file's bytes are to be read: UTF-16 where its mark or its first letters show it."""
+    """A file's encoding: UTF-16 if its byte order mark or its first letters show it."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if content[1:4:2] == b"\0\0":  # Latin letters in UTF-16 without its mark
+    if content[1:4:2] == b"\0\0":  # Latin letters in UTF-16 without a byte order mark
         return "utf-16-le"
     return "utf-16-be" if content[0:3:2] == b"\0\0" else "utf-8-sig"
 
@@ -361,8 +362,8 @@ def decoded(path: StrPath, content: bytes) -> str:
     """The text of a file's bytes, which are UTF-8 or UTF-16.
 
     Raises:
-        UsageError: they are neither; the line is named, and how it reads in Windows' Latin
-            alphabet. That is not taken for granted: a Mac's bytes would read as other letters.
+        UsageError: they are neither; the message gives the line and how it reads in Windows-1252.
+            That encoding is not assumed: bytes from a Mac would give other letters.
     """
     encoding = encoding_of(content)
     try:
@@ -390,13 +391,14 @@ def _no_text(content: bytes) -> str:
     return next((advice for start, advice in _NO_TEXT.items() if content.startswith(start)), "")
 
 
-#: Texts that spreadsheets would take for formulas and run, one quote more before them or not.
+#: Texts that spreadsheets would run as formulas, with or without a quote before them.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def csv_line(cells: Iterable[Any]) -> list[Any]:
-    """The cells of a line of CSV as they can be written: a text that a spreadsheet would take for
-    a formula gets a quote before it, as spreadsheets have it; `sheets` takes it off again."""
+    """The cells of a line for CSV: a text that a spreadsheet would run as a formula gets a quote
+    before it, as in spreadsheets; `sheets` removes it.
+    """
     return [
         f"'{cell}"
         if isinstance(cell, str) and _FORMULA.match(cell) and number_of(cell) is None
@@ -406,22 +408,22 @@ def csv_line(cells: Iterable[Any]) -> list[Any]:
 
 
 class _Echo:
-    """What `csv.writer` writes to, which gives it back."""
+    """A target of `csv.writer` that returns the text."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
-    """Lines of CSV, as `text_lines`, of cells as `csv_line` has them."""
+    """Lines of CSV as from `text_lines`, with cells escaped by `csv_line`."""
     return text_lines(map(csv_line, rows))
 
 
 def text_lines(rows: Iterable[Iterable[Any]], separator: str = ",") -> str:
     """Lines of a text table, each ended by a line feed.
 
-    A carriage return in a cell is quoted, too, as readers take it for the end of a line; Python
-    does so only where it ends lines itself.
+    A cell with a carriage return is quoted, too, as readers take it for the end of a line; Python
+    does so only if it ends lines with one.
     """
     writer = csv.writer(_Echo(), delimiter=separator, lineterminator="\r\n")
     lines = (writer.writerow(cells) for cells in rows)
@@ -433,24 +435,24 @@ def _bare(cell: str) -> str:
 
 
 def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
-    """Cells of every line, and what separates them."""
+    """Cells of every line, and the separator."""
     first = re.search(r"[^\r\n]*\S[^\r\n]*", text)
     header = first[0] if first else ""
-    with foreign(path, "a CSV file"):  # of a cell without end, too
-        # Names of columns hold no separator; of equals the first is taken.
+    with foreign(path, "a CSV file"):  # also for a cell without end
+        # Column names contain no separator; of equal counts the first is used.
         separator = max(
             _SEPARATORS, key=lambda one: len(next(_reader(header, one, strict=False), []))
         )
     if first and (declared := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
         separator = declared[1]
-        text = text[: first.start()] + text[first.end() :]  # the line stays, and is empty
-    with foreign(path, "a CSV file"):  # separated by what cannot separate
+        text = text[: first.start()] + text[first.end() :]  # the line stays as an empty one
+    with foreign(path, "a CSV file"):  # the separator is not allowed
         reader = _reader(text, separator)
     lines: list[list[Any]] = []
     try:
         for cells in reader:
             lines.append([_bare(cell) for cell in cells])
-            # A cell may hold line breaks: the next line keeps the number that an editor shows.
+            # A cell may contain line breaks: lines keep the numbers that an editor shows.
             lines += [[]] * (reader.line_num - len(lines))
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
@@ -461,33 +463,33 @@ def _reader(text: str, separator: str, *, strict: bool = True) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
 
 
-#: Cells of a workbook, those that stand empty between others included. SAMM-LV's has 5,000.
+#: Most cells of a workbook, including empty ones between others. SAMM-LV's has 5,000.
 _MOST_CELLS = 20_000_000
 
 
 def _workbook(path: Path) -> tuple[Sheet, ...]:
     from openpyxl import load_workbook
 
-    # From a handle: from a path, openpyxl judges by the suffix.
+    # From a file object: with a path, openpyxl decides by the suffix.
     with (
         foreign(path, "an .xlsx workbook", advice="Save an .xls as .xlsx, or any table as CSV"),
         path.open("rb") as file,
     ):
         check_archive(file)
-        # Line by line: one cell in the last of a million rows must not make a million rows.
+        # Line by line: one cell in row one million must not create a million rows.
         book = load_workbook(file, data_only=True, read_only=True)
         found = []
         for sheet in book.worksheets:
-            sheet.reset_dimensions()  # what a file says of its size may be wrong
+            sheet.reset_dimensions()  # the declared size may be wrong
             found.append(Sheet(path, sheet.title, _filled(sheet.iter_rows(values_only=True))))
         return tuple(found)
 
 
 def _filled(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """The lines to the last that holds anything.
+    """The lines up to the last non-empty one.
 
     Raises:
-        ValueError: they are more than any table has.
+        ValueError: there are more than any table has.
     """
     lines: list[list[Any]] = []
     empty = cells = 0

@@ -1,10 +1,9 @@
-"""Tables of intervals: one reader for labels, truths and predictions, ours and other people's.
+"""Tables of intervals: one reader for labels, truths and predictions of aumer and of others.
 
-A column is known by its name, however it is spaced and capitalized; what a name means is in
-`COLUMNS`, and nothing else is guessed: frames and seconds have columns of their own. Files are text
-tables and workbooks as `aumer.tables.cells` reads them, and JSON: ``{"rows": [...]}`` with the same
-names, or what ``aumer spot`` and ``aumer view`` write. With an `IntervalReading`, files of other
-kinds, too (`aumer.tables.readers`).
+Columns are found by name, in any spacing and capitalization. `COLUMNS` lists all names, and nothing
+else is guessed: frames and seconds have separate columns. Files are text tables and workbooks
+(`aumer.tables.cells`) and JSON: ``{"rows": [...]}`` with the same names, or files of ``aumer spot``
+and ``aumer view``. With an `IntervalReading`, other files are read, too (`aumer.tables.readers`).
 """
 
 from __future__ import annotations
@@ -26,25 +25,25 @@ from aumer.types import Kind
 
 logger = logging.getLogger("aumer")
 
-#: AUW-GCN's tables, in which an offset of 0 is missing.
+#: Columns of AUW-GCN's tables, in which an offset of 0 means a missing one.
 _ZERO_IS_MISSING = frozenset(map(plain, ("video_name", "start_frame", "end_frame", "type_idx")))
 
-#: Of a video's file; not the end of a name such as 006_1.2.
+#: The suffix of a video file; not the end of a name such as 006_1.2.
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,3}$")
 _TOO_MANY = f"more than any video has; at most {MOST_FRAMES:,} are read"
-#: Faults that one error tells.
+#: Number of faults in one error.
 _TOLD = 10
 
 
 @dataclass(frozen=True)
 class IntervalRow:
-    """One line of a table: what it says, `None` or empty where it says nothing.
+    """One line of a table; missing values are `None` or empty.
 
     Attributes:
-        line: where it stands, as `IntervalTable.at` tells it.
-        onset, apex, offset: frames as the table counts them, ends included.
+        line: its position, see `IntervalTable.at`.
+        onset, apex, offset: frames in the table's numbering, ends included.
         onset_s, apex_s, offset_s: seconds.
-        fps, frames: of its video.
+        fps, frames: of the video.
     """
 
     line: int
@@ -66,29 +65,29 @@ class IntervalRow:
 
     @property
     def expression(self) -> Kind | None:
-        """Its kind, `None` where it is no expression."""
+        """Its kind; `None` if it is not an expression."""
         return self.kind if self.kind in ("micro", "macro") else None
 
     @property
     def in_seconds(self) -> bool:
-        """Whether seconds alone say when it begins."""
+        """Whether its start is given only in seconds."""
         return self.onset is None and self.onset_s is not None
 
 
 @dataclass(frozen=True)
 class IntervalTable:
-    """What was read.
+    """A table of intervals as read.
 
     Attributes:
         sheet: of a workbook.
-        rows: in their order.
+        rows: in file order.
         columns: the table's own name for each role of `COLUMNS` that was read.
-        notes: what a user should know: columns left aside, rows of kind ``ignore``, ...
+        notes: notes for the user: ignored columns, rows of kind ``ignore``, ...
         line_name: how a line is named in messages, `{}` its number.
-        line_names: of each line, where these say more than its number.
-        reader: by which it was read.
-        unit: of its intervals: seconds where it has no frames.
-        first_frame: what it calls a video's first frame; 0 where nobody said.
+        line_names: names of lines, if they say more than the number.
+        reader: the name of its reader.
+        unit: of its intervals: seconds if it has no frames.
+        first_frame: number of a video's first frame in the table; 0 if unknown.
         offset: whether that frame belongs to the interval.
     """
 
@@ -116,15 +115,15 @@ class IntervalTable:
         return f"{self.path}, sheet {self.sheet!r}" if self.sheet else str(self.path)
 
     def at(self, row: IntervalRow) -> str:
-        """Where a row stands."""
+        """A row's position, for messages."""
         return f"{self.where}, {self.line(row.line)}"
 
     def line(self, number: int) -> str:
-        """How messages name a line."""
+        """A line's name in messages."""
         return self.line_names[number - 1] if self.line_names else self.line_name.format(number)
 
     def error(self, row: IntervalRow, role: str, problem: str) -> UsageError:
-        """An error that says where it is."""
+        """An error with file, line and column."""
         return UsageError(f"{self.at(row)}, column {self.columns.get(role, role)}: {problem}")
 
     def in_frames(
@@ -133,8 +132,8 @@ class IntervalTable:
         """Onset, apex and offset in frames from 0; the offset is the interval's last frame.
 
         Args:
-            first: what the table calls the first frame, if that is another than it is known to.
-            fps: frames per second of the video, for seconds where the row gives none.
+            first: the table's number of the first frame, if it differs from `first_frame`.
+            fps: frame rate of the video, for rows in seconds that give none.
 
         Raises:
             UsageError: seconds without a frame rate.
@@ -163,7 +162,7 @@ class IntervalTable:
         return onset, apex, offset
 
     def describe(self) -> str:
-        """How it was read, in words that are the same for all files that are read alike."""
+        """How it was read; the same text for all files that are read in the same way."""
         start = f", the first is {self.first_frame}" if self.unit == "frames" else ""
         return f"reader {self.reader}; {self.unit}{start}; offset {self.offset}"
 
@@ -187,28 +186,28 @@ def read(
 ) -> IntervalTable:
     """The table of intervals in a file.
 
-    A row of an expression has video, kind, and onset and offset in frames or in seconds, frames
-    before seconds where both are given; all else may be missing. Columns that are not in `COLUMNS`
-    are left aside, and named in the notes.
+    The row of an expression has video, kind, and onset and offset in frames or in seconds; frames
+    are used if both are given. All else may be missing. Columns that are not in `COLUMNS` are
+    ignored, and named in the notes.
 
     Args:
-        optional: ``offset``, where a row need not have one; with ``onset``, where it need not have
-            either, nor the table a column for them: then it is of a whole video. ``kind``, where
-            no column need say what its rows are: then all are of `unnamed_kind`.
-        only: roles to read instead of all; ``video`` alone makes it a list of videos.
-        negative: whether frames below 0 are allowed, as published methods predict them.
-        unnamed_kind: of the rows of a table of emotions or action units without a column for the
-            kind, as spot-then-recognize submissions are.
-        rows_needed: whether a table without a row is an error.
-        reading: what is known of the file, which any reader may read then; by default a table or
-            JSON as written above.
-        reversed_rows: whether a row may end before it begins.
-        text: the table itself; then `path` is what messages call it.
+        optional: roles that may be missing. ``offset``: in a row. ``onset`` and ``offset``: in a
+            row or as columns; the row is then a whole video. ``kind``: as a column; all rows are
+            then of `unnamed_kind`.
+        only: the roles to read; only ``video`` reads a list of videos.
+        negative: whether frames below 0 are allowed; published methods predict them.
+        unnamed_kind: kind of all rows of a table of emotions or action units without a column for
+            the kind, such as spot-then-recognize submissions.
+        rows_needed: whether an empty table is an error.
+        reading: what is known of the file; it allows all readers. By default the file is a table or
+            JSON as described above.
+        reversed_rows: whether a row may end before it starts.
+        text: the table's text; `path` is then only its name in messages.
 
     Raises:
-        UsageError: the file cannot be read, a column is missing or is there twice, or a cell is not
-            what its column holds; the message names the first `_TOLD` of these with file, line,
-            column, what was found and what is allowed.
+        UsageError: the file cannot be read, a column is missing or duplicate, or a cell has a wrong
+            value; the message lists the first `_TOLD` of these with file, line, column, what was
+            found and what is allowed.
     """
     wanted = tuple(COLUMNS) if only is None else tuple(only)
     path = as_path("path", path, "the path of a table")
@@ -225,7 +224,7 @@ def read(
 def check_columns(
     path: StrPath, *, optional: Collection[str] = (), unnamed_kind: Kind | None = None
 ) -> None:
-    """Raise what `read` would of the file and its header; its rows are not judged."""
+    """Raise the errors of `read` for the file and its header; rows are not checked."""
     path = as_path("path", path, "the path of a table")
     _found(path, tuple(COLUMNS), unnamed_kind, optional, TABLE, IntervalReading(TABLE))
 
@@ -239,7 +238,7 @@ def _found(
     reading: IntervalReading,
     text: str | None = None,
 ) -> Lines:
-    """The lines of the one sheet that has the columns."""
+    """The lines of the only sheet with the columns."""
     if text is None:
         candidates = reader_of(reader).find(path, reading)
     else:
@@ -254,24 +253,25 @@ def _found(
             "that is meant as CSV"
         )
     lines = fitting[0] if fitting else max(candidates, key=lambda one: len(one.known))
-    # Who gives no reading cannot say the kind either.
+    # Without a reading the caller cannot give the kind either.
     said = reading.reader != TABLE
     lines.check(wanted, unnamed_kind, optional, kind_may_be_said=said)
     return lines
 
 
 def named_like(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that is the same path as `name`, or the only one that ends as it does.
+    """The one of `names` with the same path as `name`, or the only one with the same ending.
 
-    A table may name ``smile.mp4`` or ``smile`` what another calls ``anna/smile.mp4``.
+    A table may use ``smile.mp4`` or ``smile`` for ``anna/smile.mp4`` in another table.
     """
     found = ending_alike(name, names)
     return found[0] if len(found) == 1 else None
 
 
 def ending_alike(name: str, names: Iterable[str], *, any_suffix: bool = False) -> list[str]:
-    """Those of `names` that `name` may mean: itself, else paths that end as it does, with a suffix
-    or without; else, if asked for, with another one."""
+    """Those of `names` that `name` may mean: itself, else paths with the same ending, with or
+    without a suffix; else, if `any_suffix`, with another suffix.
+    """
     names = list(names)
     if name in names:
         return [name]
@@ -304,7 +304,7 @@ def _same_stem(one: Sequence[str], other: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Allowed:
-    """Frames below 0, and rows that end before they begin."""
+    """Whether frames below 0, and rows that end before they start, are allowed."""
 
     negative: bool
     reversed_rows: bool
@@ -312,7 +312,7 @@ class _Allowed:
 
 @dataclass
 class _Reader:
-    """Reads the lines below a header and gathers what is wrong with them."""
+    """Reads the lines below a header and collects their faults."""
 
     lines: Lines
     wanted: Collection[str]
@@ -393,7 +393,7 @@ class _Reader:
         self.faults.append(f"{self.lines.sheet.where}, {self.lines.line(number)}{text}")
 
     def _cells(self, number: int, line: Sequence[Any]) -> dict[str, str] | None:
-        """Cells by role; `None` where the line is broken."""
+        """Cells by role; `None` if the line is broken."""
         width = len(self.lines.names)
         if len(line) < width or any(map(text_of, line[width:])):
             filled = len(line)
@@ -504,7 +504,7 @@ class _Reader:
         return value
 
     def _interval(self, number: int, found: Mapping[str, Any]) -> None:
-        """What no cell can tell alone: what is missing, and the order of the ends."""
+        """Checks that need several cells: missing values, and the order of onset and offset."""
         unit = "_s" if found["onset"] is None and "onset_s" in self.known else ""
         for role in (role for role in ("onset", "offset") if role not in self.optional):
             if found[role] is None and found[f"{role}_s"] is None:

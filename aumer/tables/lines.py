@@ -1,4 +1,4 @@
-"""Lines of a table before any cell of theirs is judged, and which of their columns mean what."""
+"""Lines of a table before their cells are checked, and the roles of their columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aumer.tables.cells import Sheet, plain, text_of
 from aumer.tables.reading import Offset
 from aumer.types import Kind
 
-#: What a column means, and the names it is known by.
+#: Roles of columns, and the accepted names of each.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "video": ("video", "vid", "file", "filename", "clip", "video_name", "video_id", "clip_name"),
     "subject": ("subject", "sub", "subject_id", "participant", "participant_id"),
@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "fps": ("fps", "frame_rate", "frames_per_second"),
     "frames": ("n_frames", "frame_num", "frame_count", "num_frames"),
 }
-#: What aumer itself writes beside them; it is left aside without a word.
+#: Other columns that aumer writes; they are ignored without a note.
 OURS = (
     *(
         "duration_s",
@@ -52,7 +52,7 @@ OURS = (
 )
 ROLES = {plain(name): role for role, names in COLUMNS.items() for name in names}
 _QUIET = frozenset(map(plain, OURS))
-#: A row may also say that its video has no expression, or that what it marks is to be left out.
+#: A row may also say that its video has no expression, or that its interval is to be ignored.
 RowKind: TypeAlias = Kind | Literal["none", "ignore"]
 KIND_WORDS: Mapping[str, RowKind] = {
     **dict.fromkeys(("micro", "microexpression", "me", "2"), "micro"),
@@ -60,27 +60,27 @@ KIND_WORDS: Mapping[str, RowKind] = {
     "none": "none",
     "ignore": "ignore",
 }
-#: Texts that stand for an empty cell of a number.
+#: Texts that mean an empty cell in columns of numbers.
 MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "/"))
-#: Frames (and seconds) from the first that a table may name: days at the rate of any camera. What
-#: lies beyond is no frame, and sums of it would not fit into an integer.
+#: Largest frame (and second) in a table: days at the rate of any camera. Larger values are errors,
+#: and their sums would not fit into an integer.
 MOST_FRAMES = 10**9
-#: A header stands within the first lines of a sheet.
+#: The header is searched in this number of first lines.
 _HEADER_WITHIN = 40
 
 
 @dataclass(frozen=True)
 class Lines:
-    """A sheet, and which of its columns mean what.
+    """A sheet and the roles of its columns.
 
     Attributes:
-        header: index of the header among the lines; -1 for JSON, which has none.
+        header: index of the header's line; -1 for JSON, which has none.
         names: of the columns.
         line_name: how a line is named in messages, `{}` its number.
-        line_names: of each line, where these say more than its number.
-        first_frame: what the lines call a video's first frame, where they say it themselves.
-        offset: whether that frame belongs to the interval, where they say it themselves.
-        notes: what a user should know of how they were found.
+        line_names: names of lines, if they say more than the number.
+        first_frame: number of a video's first frame, if the file says it.
+        offset: whether the offset frame belongs to the interval, if the file says it.
+        notes: notes for the user on how the columns were found.
     """
 
     sheet: Sheet
@@ -94,7 +94,7 @@ class Lines:
 
     @classmethod
     def of(cls, sheet: Sheet) -> Lines | None:
-        """Those of a sheet that is not empty."""
+        """The lines of a sheet; `None` if it is empty."""
         lines = sheet.lines
         scores = [sum(plain(cell) in ROLES for cell in line) for line in lines[:_HEADER_WITHIN]]
         best = max(scores, default=0)
@@ -104,12 +104,12 @@ class Lines:
             return None
         names = [text_of(cell) for cell in lines[header]]
         while names and not names[-1] and not any(map(text_of, _column(lines, len(names) - 1))):
-            names.pop()  # what a spreadsheet leaves behind the last column
+            names.pop()  # empty columns after the last one
         return cls(sheet, header, tuple(names), f"{sheet.word} {{}}")
 
     @property
     def known(self) -> dict[str, list[int]]:
-        """Places of the columns of each role."""
+        """Column indices of each role."""
         found: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
             if role := ROLES.get(plain(name)):
@@ -122,13 +122,13 @@ class Lines:
         return f"{self.sheet.where}{head}"
 
     def line(self, number: int) -> str:
-        """How messages name a line."""
+        """A line's name in messages."""
         return self.line_names[number - 1] if self.line_names else self.line_name.format(number)
 
     def lacks(
         self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
     ) -> list[str]:
-        """What a table must have and this one has not."""
+        """The required columns that are missing."""
         known = self.known
         missing = [] if "video" in known else ["video"]
         kinds = {"kind", "code", *(["label", "aus"] if unnamed_kind else [])}
@@ -136,7 +136,7 @@ class Lines:
             missing.append("kind")
         if "onset" in wanted and "onset" not in optional:
             pairs = [("onset", "offset"), ("onset_s", "offset_s")]
-            # What lacks least says what was meant.
+            # The pair with fewer missing columns is the one that was meant.
             lacking = [[name for name in pair if name not in known] for pair in pairs]
             least: list[str] = min(lacking, key=len)
             missing += least
@@ -150,10 +150,10 @@ class Lines:
         *,
         kind_may_be_said: bool = False,
     ) -> None:
-        """Raise what is wrong with the header.
+        """Raise if the header is wrong.
 
         Args:
-            kind_may_be_said: the kind of all rows can be given beside the table.
+            kind_may_be_said: whether the user can give the kind of all rows.
         """
         found = ", ".join(name or "(no name)" for name in self.names)
         problems = []
@@ -186,7 +186,7 @@ class Lines:
         raise UsageError(f"{self.where}: {text}")
 
     def _hint(self, missing: Sequence[str]) -> str:
-        """What a column may have been meant as."""
+        """A hint which column may have been meant."""
         others = [name for name in self.names if name and plain(name) not in ROLES]
         for name in others:
             if re.search(r"(onset|start|begin).*(time|ms|msec)|^time", plain(name)):
@@ -197,9 +197,9 @@ class Lines:
         return did_you_mean(missing[0], others)
 
     def aside(self, wanted: Collection[str]) -> str:
-        """A note of the columns that are not read; nothing where there is none to name."""
+        """A note of the columns that are not read; "" if there are none."""
         names, near = [], ""
-        ours = {"outcome", "probability"} <= set(self.names)  # predictions, and of each class one
+        ours = {"outcome", "probability"} <= set(self.names)  # columns by class, too
         for name in self.names:
             if plain(name) in _QUIET or plain(name) in ROLES or (ours and name.startswith("p_")):
                 continue

@@ -1,10 +1,10 @@
-"""The readers that ship: tables with a header, tables without, JSON lists, MATLAB and numpy files,
-and folders with a file for each video. See `aumer.tables.reading`.
+"""The built-in readers: tables with and without a header, JSON lists, MATLAB and numpy files, and
+folders with a file for each video. See `aumer.tables.reading`.
 
-A mask marks each frame of a video: 0 for nothing, or what the kinds are called: 1 macro, 2 micro,
-as AUW-GCN's type_idx has it, or 1 for a kind that the user names. Its first element is the video's
-first frame and its runs hold both ends, so no convention is needed. An array of two or three
-columns holds intervals: onset, offset and, if it has a third, 1 (macro) or 2 (micro).
+A mask has a code for each frame of a video: 0 for none, 1 for macro and 2 for micro, as in
+AUW-GCN's type_idx, or 1 for a kind that the user gives. Its first element is the video's first
+frame and its runs include both ends, so no convention is needed. An array of two or three columns
+has intervals: onset, offset and, as the third, 1 (macro) or 2 (micro).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from aumer.tables.reading import IntervalReader, IntervalReading
 from aumer.types import Kind
 
 Array = npt.NDArray[Any]
-#: Rows by role, as `_as_lines` takes them.
+#: Rows by role, for `_as_lines`.
 Row = Mapping[str, Any]
 
-#: Columns of intervals in arrays, by their number.
+#: Columns of intervals in arrays, by the number of columns.
 _OF_ARRAYS = {2: ("onset", "offset"), 3: ("onset", "offset", "code")}
-#: Columns that a list or an object in a cell would empty without a word.
+#: Columns in which a list or an object would silently give an empty cell.
 _SIMPLE = frozenset(COLUMNS) - {"aus", "comment"}
 #: Kinds by their code.
 _CODES: Mapping[int, Kind] = {1: "macro", 2: "micro"}
-#: A header stands within the first lines; more than one name of a column where it is not the first.
+#: The header is searched in the first lines; below the first it needs several column names.
 _HEADER_WITHIN = 40
 _TEXTS = (".txt", ".csv", ".tsv")
-#: A number of frames or seconds for which no word says which.
+#: A number without a unit: frames or seconds.
 _NO_UNIT = (
     "onsets such as {found!r} may be fractions of frames or seconds; say which with `unit`: frames "
     "(then they are rounded) or seconds"
@@ -58,7 +58,7 @@ class TableReader(IntervalReader):
     )
 
     def fits(self, path: Path) -> bool:
-        return False  # it is what all else is taken for
+        return False  # it is the default
 
     def find(self, path: Path, reading: IntervalReading) -> Sequence[Lines]:
         with foreign(path, "a table"):
@@ -149,7 +149,7 @@ class JsonListsReader(IntervalReader):
 
 
 class MatReader(IntervalReader):
-    """MATLAB's files of before version 7.3."""
+    """MATLAB files before version 7.3."""
 
     what: ClassVar[str] = (
         ".mat of MATLAB (to -v7): a variable for each video, a mask of its frames or intervals in "
@@ -175,7 +175,7 @@ class MatReader(IntervalReader):
 
 
 class NpyReader(IntervalReader):
-    """numpy's files of plain numbers."""
+    """numpy files of plain numbers."""
 
     what: ClassVar[str] = (
         ".npy, whose name is the video's, or .npz, with an array for each video: a mask of its "
@@ -242,7 +242,7 @@ class PerVideoReader(IntervalReader):
 def _without_header(
     files: Sequence[Path],
 ) -> tuple[tuple[str, ...] | None, list[tuple[Path, int, Sequence[Any]]]]:
-    """The header that all files have or none has, and each line with its file and number.
+    """The header of all files (all or none must have it), and each line with its file and number.
 
     Raises:
         UsageError: they have different headers.
@@ -276,15 +276,16 @@ def _without_header(
 def _with_empty(
     lines: Sequence[Sequence[Any]], names: tuple[str, ...], empty: Sequence[str], kind: Kind | None
 ) -> tuple[list[list[Any]], tuple[str, ...], tuple[str, ...]]:
-    """The lines with one more for each video without an interval, the columns' names, and what to
-    say of these videos."""
+    """The lines with one more for each video without an interval, the columns' names, and a note on
+    these videos.
+    """
     made = [list(line) for line in lines]
     roles = [ROLES.get(plain(name)) for name in names]
     if empty and kind is not None and not {"kind", "code"} & set(roles):
         made = [[*line, *[""] * (len(names) - len(line)), kind] for line in made]
         names, roles = (*names, "kind"), [*roles, "kind"]
     if empty and "kind" not in roles:
-        # Without a column kind every line is an expression.
+        # Without a column for the kind every line is an expression.
         return (
             made,
             names,
@@ -307,7 +308,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _text_lines(path: Path, *, keep_empty: bool = False) -> list[Sequence[Any]]:
-    """Cells of the lines of a text, which commas, semicolons, tabs or else blanks separate."""
+    """Cells of the lines of a text, separated by commas, semicolons, tabs or else blanks."""
     with foreign(path, "a text table"):
         if not path.read_bytes().strip():
             return []
@@ -329,7 +330,7 @@ def _with_point(cell: Any) -> Any:
 
 
 def _names_columns(lines: Sequence[Sequence[Any]]) -> bool:
-    """Whether there is a header: names of columns, and no number, in one of the first lines."""
+    """Whether one of the first lines is a header: column names and no number."""
     return any(
         sum(plain(cell) in ROLES for cell in line) > (k > 0) and not _numbers(line)
         for k, line in enumerate(lines[:_HEADER_WITHIN])
@@ -341,7 +342,7 @@ def _numbers(line: Sequence[Any]) -> int:
 
 
 def _begins_with_numbers(line: Sequence[Any]) -> bool:
-    """Whether a line has two numbers or more, one of which may be missing, such as nan."""
+    """Whether a line has two or more numbers, one of which may be missing, such as nan."""
     missing = sum(text_of(cell).casefold() in MISSING - {""} for cell in line)
     return _numbers(line) >= 1 and _numbers(line) + missing >= 2
 
@@ -353,13 +354,13 @@ def _column_names(
     *,
     video_first: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Roles of the columns, as they are given or as the cells tell them; and what to say of it.
+    """Roles of the columns, given or found from the cells; and a note for the user.
 
     Args:
-        video_first: the first column is the video's, whatever it looks like, and is not given.
+        video_first: whether the first column is the video, which is then not among the given ones.
 
     Raises:
-        UsageError: neither tells.
+        UsageError: the roles are neither given nor clear.
     """
     width = max(len(line) for line in lines)
     own = ("video",) if video_first else ()
@@ -391,7 +392,7 @@ def _column_names(
 
 
 def _guessed(columns: Sequence[Sequence[str]], video_first: bool) -> tuple[str, ...] | None:
-    """The roles of columns, `None` where the cells leave a choice."""
+    """The roles of columns; `None` if the cells are ambiguous."""
     kinds, texts, numbers = [], [], []
     for index, cells in enumerate(columns):
         if index == 0 and video_first:
@@ -408,7 +409,7 @@ def _guessed(columns: Sequence[Sequence[str]], video_first: bool) -> tuple[str, 
     found = _number_roles(values, coded=not kinds)
     first = int(video_first)
     if first in values:
-        # What pandas writes before the columns numbers the lines, and is no onset.
+        # pandas' index column numbers the lines; it is not an onset.
         counts, sure = _line_numbers(values[first], columns[0] if video_first else [""])
         apart = not video_first and numbers[0] < texts[0] < numbers[-1]
         if counts or apart:
@@ -417,7 +418,7 @@ def _guessed(columns: Sequence[Sequence[str]], video_first: bool) -> tuple[str, 
             if apart or sure or found is None:
                 found = without if counts else None
             elif without is not None:
-                return None  # an onset or the number of the only line?
+                return None  # ambiguous: an onset or the number of the only line
     if found is None:
         return None
     roles = dict.fromkeys(texts, "video") | dict.fromkeys(kinds, "kind") | found
@@ -428,10 +429,10 @@ def _guessed(columns: Sequence[Sequence[str]], video_first: bool) -> tuple[str, 
 def _number_roles(
     columns: Mapping[int, Sequence[float | None]], *, coded: bool
 ) -> dict[int, str] | None:
-    """The roles of columns of numbers, `None` where they leave a choice.
+    """The roles of columns of numbers; `None` if they are ambiguous.
 
     Args:
-        coded: one of them may say the kind.
+        coded: whether one of them may be the kind.
     """
     roles: dict[int, str] = {}
     left = dict(columns)
@@ -459,11 +460,11 @@ def _number_roles(
 
 
 def _line_numbers(values: Sequence[float | None], groups: Sequence[str]) -> tuple[bool, bool]:
-    """Whether a column numbers the lines, of each group anew, from 0 or from 1; and whether nothing
-    else can be meant, as some group has several lines.
+    """Whether a column numbers the lines of each group from 0 or from 1; and whether this is
+    certain because some group has several lines.
 
     Args:
-        groups: of each line, or one for all.
+        groups: group of each line, or one for all.
     """
     own: dict[str, list[float | None]] = {}
     for k, value in enumerate(values):
@@ -476,7 +477,9 @@ def _line_numbers(values: Sequence[float | None], groups: Sequence[str]) -> tupl
 
 
 def _is_score(values: Sequence[float | None]) -> bool:
-    """Shares, one of them a fraction: frames are whole, and seconds exceed 1 somewhere."""
+    """Whether these are scores: all from 0 to 1 with a fraction. Frames are whole numbers, and some
+    second exceeds 1.
+    """
     known = [v for v in values if v is not None]
     return bool(known) and all(0 <= v <= 1 for v in known) and any(v % 1 for v in known)
 
@@ -484,7 +487,7 @@ def _is_score(values: Sequence[float | None]) -> bool:
 def _require_unit(
     where: str, names: Sequence[str], lines: Sequence[Sequence[Any]], reading: IntervalReading
 ) -> None:
-    """Complain of fractions where nobody says of what."""
+    """Raise for fractions without a unit."""
     if reading.unit is not None:
         return
     places = [k for k, name in enumerate(names) if ROLES.get(plain(name)) in ("onset", "offset")]
@@ -499,7 +502,7 @@ def _require_unit(
 
 
 def _documents(path: Path) -> list[Any]:
-    """The documents of a JSON file, which may follow one another."""
+    """The documents of a JSON file; there may be several in a row."""
     with foreign(path, "a table"):
         text = decoded(path, path.read_bytes())
     documents: list[Any] = []
@@ -518,7 +521,7 @@ def _documents(path: Path) -> list[Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, of which no name may be there twice: Python would keep the last alone."""
+    """A JSON object; a duplicate name is an error, since Python would keep only the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
@@ -527,9 +530,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _of_json(path: Path) -> Lines:
-    """The rows of a JSON file as lines; a row's line is its place in the list, from 1.
+    """The rows of a JSON file as lines; a row's line is its position in the list, from 1.
 
-    A file of several documents, one after the other, is read as one.
+    A file of several documents in a row is read as one.
     """
     rows: list[dict[str, Any]] = []
     for document in _documents(path) or [None]:
@@ -540,10 +543,10 @@ def _of_json(path: Path) -> Lines:
 def _as_lines(
     path: Path, rows: Sequence[Row], line_names: tuple[str, ...] = (), **facts: Any
 ) -> Lines:
-    """Rows with names as lines; of none, with the names of a table of ours.
+    """Named rows as lines; without rows, with the column names of aumer's tables.
 
     Raises:
-        UsageError: what a row must say is a list or an object.
+        UsageError: a required value is a list or an object.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     if not rows:
@@ -559,7 +562,7 @@ def _as_lines(
 
 
 def _require_simple(path: Path, line_name: str, column: str, value: Any) -> None:
-    """Complain of a list or an object where a text or a number must be."""
+    """Raise for a list or an object in place of a text or a number."""
     if isinstance(value, (dict, list)):
         found = json.dumps(value)
         shown = found if len(found) <= 60 else f"{found[:60]} ..."
@@ -567,7 +570,7 @@ def _require_simple(path: Path, line_name: str, column: str, value: Any) -> None
 
 
 def _numbered(names: Sequence[str]) -> tuple[str, ...]:
-    """How messages call rows, each with the video that it is listed under."""
+    """Names of rows in messages, each with its video."""
     return tuple(f"row {k} ({v})" if v else f"row {k}" for k, v in enumerate(names, start=1))
 
 
@@ -578,7 +581,7 @@ def _rows_of(path: Path, document: Any) -> list[dict[str, Any]]:
         name = "expressions"
         if isinstance(document.get("video"), dict):
             video = {"video": document["video"].get("name")}
-        # A coder who leaves a video empty says so of it.
+        # A video without rows has no expression.
         if document.get("schema") == "aumer.annotations" and document["expressions"] == []:
             return [{**video, "kind": "none", "onset": None, "offset": None}]
     rows = document.get(name) if isinstance(document, dict) else None
@@ -594,7 +597,7 @@ def _json_cell(value: Any) -> Any:
 
 
 def _listed(documents: Sequence[Any]) -> list[tuple[str, Any]] | None:
-    """Intervals with the video that they are listed under, if they are; `None` of other files."""
+    """Intervals with their video, if they are listed by video; `None` for other files."""
     if len(documents) > 1 or (documents and _is_row(documents[0])):
         rows = [("", row) for row in documents]
         return rows if all(map(_is_row, documents)) else None
@@ -612,7 +615,9 @@ def _listed(documents: Sequence[Any]) -> list[tuple[str, Any]] | None:
 
 
 def _under_videos(held: Mapping[str, Any]) -> list[tuple[str, Any]] | None:
-    """Intervals by video, in which they may be by kind, or the other way round; `None` of else."""
+    """Intervals by video and then by kind, or by kind and then by video; `None` for other
+    objects.
+    """
     by_kind = _by_kind(held)
     if by_kind is not None and all(isinstance(own, dict) for own in by_kind.values()):
         parts = [
@@ -632,7 +637,7 @@ def _under_videos(held: Mapping[str, Any]) -> list[tuple[str, Any]] | None:
 
 
 def _by_kind(held: Mapping[str, Any]) -> dict[Kind, Any] | None:
-    """What an object holds of each kind, if its names are kinds, each once."""
+    """The values of an object by kind, if its names are kinds, each once."""
     found: dict[Kind, Any] = {}
     for word, own in held.items():
         kind = KIND_WORDS.get(plain(word))
@@ -643,7 +648,7 @@ def _by_kind(held: Mapping[str, Any]) -> dict[Kind, Any] | None:
 
 
 def _of_video(video: str, own: Any, kind: Kind | None = None) -> list[tuple[str, Any]] | None:
-    """The intervals of one video, in a list or in one for each kind."""
+    """The intervals of one video, from one list or from a list for each kind."""
     if isinstance(own, dict) and kind is None:
         by_kind = _by_kind(own) or {}
         parts = [_of_video(video, held, word) for word, held in by_kind.items()]
@@ -659,8 +664,9 @@ def _of_video(video: str, own: Any, kind: Kind | None = None) -> list[tuple[str,
 
 
 def _pandas_rows(document: Any) -> list[dict[str, Any]] | None:
-    """The rows of a table as pandas writes it by columns (its default), by index, split or as a
-    table with a schema; `None` of anything else."""
+    """The rows of a JSON table of pandas by columns (its default), by index, split or as a table
+    with a schema; `None` for anything else.
+    """
     if not isinstance(document, dict):
         return None
     data, columns = document.get("data"), document.get("columns")
@@ -686,7 +692,7 @@ def _has_roles(names: Iterable[str]) -> bool:
 
 
 def _is_row(value: Any) -> bool:
-    """Whether an object names a video and an onset, and is no table by columns."""
+    """Whether an object has a video and an onset, and is not a table by columns."""
     if not isinstance(value, dict) or not _has_roles(value):
         return False
     return not any(
@@ -696,8 +702,8 @@ def _is_row(value: Any) -> bool:
 
 
 def _of_item(path: Path, video: str, item: Any) -> Row | list[Any]:
-    """A row by names, or a list whose columns are still to be told."""
-    if item is None:  # a video that is listed, with nothing under it
+    """A named row, or a list whose columns are found later."""
+    if item is None:  # a listed video without intervals
         return {"video": video, "kind": "none", "onset": None, "offset": None}
     if isinstance(item, list):
         return [video, *item] if video else item
@@ -717,7 +723,7 @@ def _of_item(path: Path, video: str, item: Any) -> Row | list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class _Marked:
-    """An array of a video's frames or intervals, of a kind if that is known."""
+    """An array of a video's frames or intervals, with its kind if known."""
 
     video: str
     array: Array
@@ -725,7 +731,9 @@ class _Marked:
 
     @property
     def is_mask(self) -> bool:
-        """One number for each frame, in a row or a column; two or three columns are intervals."""
+        """Whether it is a mask: one number for each frame, in a row or a column. Two or three
+        columns are intervals.
+        """
         shape = self.array.shape
         if self.is_empty or len(shape) > 2:
             return False
@@ -733,7 +741,7 @@ class _Marked:
 
     @property
     def is_empty(self) -> bool:
-        """No interval: what numpy and MATLAB write of an empty list, whatever its columns."""
+        """Whether there is no interval: an empty list of numpy or MATLAB, with any columns."""
         return self.array.ndim > 0 and self.array.size == 0
 
 
@@ -751,7 +759,9 @@ def _plain_arrays(path: Path) -> list[_Marked]:
 
 
 def _unpacked(path: Path, held: Mapping[str, Array]) -> list[_Marked]:
-    """The arrays of MATLAB's variables: of cells beside a cell of names, and of fields by kind."""
+    """The arrays of MATLAB variables: from cells beside a cell of names, and from fields by
+    kind.
+    """
     named = {k: [text_of(c.item() if c.size == 1 else "") for c in v.ravel()]
              for k, v in held.items() if v.dtype == object and _all_texts(v)}  # fmt: skip
     if named:
@@ -793,10 +803,11 @@ def _all_texts(array: Array) -> bool:
 def _of_arrays(
     path: Path, marked: Sequence[_Marked], reading: IntervalReading, first_frame: int
 ) -> Lines:
-    """Masks and intervals as rows whose frames count from 0 and whose offsets are included.
+    """Masks and intervals as rows with frames from 0 and included offsets.
 
     Args:
-        first_frame: what intervals of such files call the first frame, where the user does not say.
+        first_frame: number of the first frame in intervals of such files, if the user does not give
+            it.
     """
     first = first_frame if reading.first_frame is None else reading.first_frame
     for one in marked:
@@ -819,7 +830,7 @@ def _of_arrays(
         )
     coded = any((one.array > 1).any() for one in masks if one.kind is None)
     names = ("onset_s", "offset_s") if seconds else ("onset", "offset")
-    # Masks count from 0, and the end of a run belongs to it: so lists beside them must, too.
+    # Masks count from 0, and a run includes its end; lists beside them must do the same.
     behind = 0 if seconds else int(reading.offset == "excluded")
     start = 0 if seconds else first
     rows: list[Row] = []
@@ -853,7 +864,7 @@ def _of_arrays(
 
 
 def _require_from_1(path: Path, one: _Marked) -> None:
-    """Complain of a list that cannot count from 1, where nobody says from what."""
+    """Raise if a list cannot count from 1 and the first frame is not given."""
     if (one.array[:, 0] == 0).any():
         raise UsageError(
             f"{path}: an interval of {one.video} begins at frame 0, and lists in files of MATLAB "
@@ -862,7 +873,7 @@ def _require_from_1(path: Path, one: _Marked) -> None:
 
 
 def _runs(path: Path, one: _Marked, kind: Kind | None, coded: bool) -> Iterator[Row]:
-    """The stretches of one code in a mask; one row of kind none where there is nothing."""
+    """The runs of one code in a mask; one row of kind none if there are none."""
     mask = one.array.ravel()
     if not _codes(mask):
         raise UsageError(
@@ -904,7 +915,7 @@ def _listed_intervals(
     behind: int,
     reading: IntervalReading,
 ) -> Iterator[Row]:
-    """The rows of a list, a number that is missing as nan."""
+    """The rows of a list, with nan for a missing number."""
     for line in one.array.astype(np.float64):
         code = line[2] if len(line) > 2 else 0.0
         if len(line) > 2 and code not in _CODES:

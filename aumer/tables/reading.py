@@ -1,10 +1,9 @@
-"""How a file of intervals is to be read, and what reads it: named readers of foreign files.
+"""Options and named readers for files of intervals in foreign formats.
 
-A reader ("reader" in the registry) turns a file, or a folder, into `aumer.tables.lines.Lines`, of
-which `aumer.tables.intervals` judges every cell. It says itself which files are its own; where a
-file may be of several, or of none, a user names the reader. What a file does not say (frames or
-seconds, what it calls the first frame, whether the offset belongs to the interval) an
-`IntervalReading` does.
+A reader ("reader" in the registry) turns a file or a folder into `aumer.tables.lines.Lines`, whose
+cells are checked by `aumer.tables.intervals`. It decides which files it reads; if a file fits
+several readers or none, the user names one. An `IntervalReading` gives what a file does not say:
+frames or seconds, the number of the first frame, whether the offset belongs to the interval.
 """
 
 from __future__ import annotations
@@ -25,27 +24,28 @@ if TYPE_CHECKING:
 Unit = Literal["frames", "seconds"]
 Offset = Literal["included", "excluded"]
 
-#: The reader of tables whose first line names the columns: of whatever is no other's.
+#: The default reader, for tables with column names in the first line.
 TABLE = "table"
 
 
 @dataclass(frozen=True)
 class IntervalReading:
-    """What a user says of a file; what is left out is told by the file, or as written here.
+    """What a user says about a file; omitted values are taken from the file, or are as below.
 
     Attributes:
-        reader: a name of the registry's kind "reader"; empty to tell by the file.
-        unit: of onsets, apexes and offsets. Said "frames", fractions are rounded; else they are
-            refused. By default frames, but for columns called onset_s, start_sec and the like.
-        first_frame: what the file calls a video's first frame, 0 or 1; by default 0, of MATLAB's
-            lists of intervals 1. Where a file marks each frame it needs no word.
+        reader: a name of the registry's kind "reader"; empty to choose by the file.
+        unit: of onsets, apexes and offsets. With "frames", fractions are rounded; otherwise they
+            are an error. By default frames, except for columns named onset_s, start_sec and the
+            like.
+        first_frame: number of a video's first frame in the file, 0 or 1; by default 0, and 1 for
+            MATLAB's lists of intervals. Masks of frames do not need it.
         offset: whether the offset is the last frame of the interval ("included", the default) or
-            the first one behind it.
-        columns: names of the columns, in their order, where the file does not name them.
-        kind: of all rows, where the file does not say.
+            the first one after it.
+        columns: names of the columns in order, if the file has none.
+        kind: of all rows, if the file does not say.
 
     Raises:
-        UsageError: a value that is not allowed.
+        UsageError: a value is not allowed.
     """
 
     reader: str = ""
@@ -79,7 +79,7 @@ class IntervalReader(ABC):
     """Reads one kind of file.
 
     Attributes:
-        what: the files that it reads, in one line.
+        what: one line on the files that it reads.
         takes_columns: whether its files may have columns that a user must name.
 
     Example:
@@ -106,14 +106,14 @@ class IntervalReader(ABC):
 
     @abstractmethod
     def fits(self, path: Path) -> bool:
-        """Whether the file is plainly its own. What cannot be read is not."""
+        """Whether the file clearly has this format; False for an unreadable file."""
 
     @abstractmethod
     def find(self, path: Path, reading: IntervalReading) -> Sequence[Lines]:
-        """The file's lines; several where it has several sheets, of which one is chosen.
+        """The file's lines, for each sheet; one sheet is chosen later.
 
         Raises:
-            UsageError: it cannot be read, or `reading` does not say what it must.
+            UsageError: it cannot be read, or `reading` lacks something that is needed.
         """
 
 
@@ -121,7 +121,7 @@ def reader_of(name: str) -> IntervalReader:
     """The reader of that name.
 
     Raises:
-        UsageError: there is none, or what is registered is no class of `IntervalReader`.
+        UsageError: there is none, or the registered part is not a subclass of `IntervalReader`.
     """
     part = registry.resolve("reader", name)
     if not (isinstance(part, type) and issubclass(part, IntervalReader)):
@@ -133,10 +133,11 @@ def reader_of(name: str) -> IntervalReader:
 
 
 def choose(path: Path, reading: IntervalReading) -> str:
-    """The name of the reader that is asked for, or whose file it plainly is; else `TABLE`.
+    """The name of the requested reader, or of the one that fits the file; else `TABLE`.
 
     Raises:
-        UsageError: the file may be of several readers, or columns are named for one that has none.
+        UsageError: the file fits several readers, or columns are given for a reader that does not
+            take them.
     """
     name = reading.reader or _told_by(path)
     if reading.columns and not reader_of(name).takes_columns:

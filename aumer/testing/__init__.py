@@ -1,4 +1,4 @@
-"""For tests of your own parts: what those that ship must pass, and pictures whose truth is known.
+"""Tests for your own parts: the suites of the built-in parts, and images with known truth.
 
 Subclass a suite in a pytest file:
 
@@ -8,8 +8,8 @@ class TestMine(FlowSuite):
     def make(self):
         return mine
 
-`moving_face` films a real portrait whose every displacement is known, `turned_head` turns a head to
-its profile, `decoding` makes scores of known expressions.
+`moving_face` renders a real portrait with known displacements, `turned_head` turns a head to its
+profile, `decoding` makes scores of known expressions.
 """
 
 from aumer.testing.au_readers import AUReaderSuite, au_clips

@@ -1,4 +1,4 @@
-"""What every AU reader has to keep, as tests to inherit."""
+"""The contract of AU readers, as tests to inherit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aumer.types import SIDES
 def au_clips(
     seed: int, *, clips: int = 150, subjects: int = 10, aus: tuple[int, ...] = (1, 2, 4, 12, 17)
 ) -> AUClips:
-    """Simulated flow maps in which each AU acts in three of ten, on both sides."""
+    """Simulated flow maps; each AU is active in three of ten, on both sides."""
     rng = np.random.default_rng(seed)
     acted = rng.random((clips, len(aus))) < 0.3
     return AUClips(
@@ -32,20 +32,20 @@ def au_clips(
 
 
 class AUReaderSuite:
-    """The contract of `aumer.recognition.action_units.AUReader`, a test for each part of it.
+    """The contract of `aumer.recognition.action_units.AUReader`, with a test for each requirement.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`.
     """
 
-    #: What `fitted` has made; one for each subclass.
+    #: The reader of `fitted`; one for each subclass.
     _fitted: ClassVar[dict[type, AUReader]] = {}
 
     @abstractmethod
     def make(self) -> AUReader:
-        """A new one, not trained, that learns in seconds; every call with the same settings."""
+        """A new, untrained reader that trains in seconds; with the same settings in every call."""
 
     def fitted(self) -> AUReader:
-        """One that has learned from the clips of seed 0."""
+        """A reader trained on the clips of seed 0."""
         if type(self) not in self._fitted:
             self._fitted[type(self)] = self.make().fit(au_clips(0))
         return self._fitted[type(self)]

@@ -1,6 +1,6 @@
-"""Labeled clips of made-up faces: brows together, corners of the mouth out and up, brows up.
+"""Labeled synthetic clips: brows together, mouth corners out and up, brows up.
 
-Of each kind that a recognizer may read; small, and quickly made.
+For each kind of input of recognizers; small and fast to make.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aumer.types import FloatArray
 CLASSES = ("negative", "positive", "surprise")
 _ROWS, _COLUMNS = np.mgrid[:28, :28]
 
-#: (u, v) of a ROI by class: v is down.
+#: (u, v) of ROIs by class; v is down.
 MOVES: dict[int, dict[str, tuple[float, float]]] = {
     0: {"brow_r_mid_inner": (1.0, 0.8), "brow_l_mid_inner": (-1.0, 0.8)},
     1: {"mouth_r": (-0.8, -1.0), "mouth_l": (0.8, -1.0)},
@@ -29,7 +29,7 @@ MOVES: dict[int, dict[str, tuple[float, float]]] = {
 def flow_map(
     label: int, rng: np.random.Generator, noise: float = 0.1, position: FacePosition = BY_LANDMARKS
 ) -> FloatArray:
-    """(28, 28, 3) u, v, strain of a class, of any amplitude, with some noise."""
+    """(28, 28, 3) u, v, strain of a class with random amplitude and noise."""
     flow = rng.normal(0, noise, (28, 28, 2))
     landmarks = position.landmarks()
     for roi, move in MOVES[label].items():
@@ -46,7 +46,7 @@ def flow_map(
 def clips(
     seed: int, subjects: int = 4, each: int = 3, position: FacePosition = BY_LANDMARKS
 ) -> Clips:
-    """`each` clips of every class of every subject, of two sources."""
+    """`each` clips per class and subject, from two sources."""
     rng = np.random.default_rng(seed)
     rows = [(s, c) for s in range(subjects) for c in range(3) for _ in range(each)]
     return Clips(
@@ -60,7 +60,7 @@ def clips(
 
 
 def motions(rois: tuple[str, ...], seed: int, subjects: int = 4, each: int = 3) -> MotionClips:
-    """Motion of these ROIs, of `each` clips of every class of every subject."""
+    """Motion of these ROIs in `each` clips per class and subject."""
     rng = np.random.default_rng(seed)
     rows = [(s, c) for s in range(subjects) for c in range(3) for _ in range(each)]
     moved = rng.normal(0, 0.002, (len(rows), len(rois), 2))
@@ -78,9 +78,9 @@ def motions(rois: tuple[str, ...], seed: int, subjects: int = 4, each: int = 3) 
 
 
 def clips_for(recognizer: Recognizer, seed: int, subjects: int = 4) -> LabeledClips[Any]:
-    """Clips of what a recognizer reads, of every class of every subject.
+    """Clips with a recognizer's kind of input, for every class and subject.
 
-    Sequences are 32 px wide and last a quarter of a second to half of one at 50 frames a second.
+    Sequences are 32 px wide and last 0.25 to 0.5 s at 50 frames per second.
     """
     if recognizer.reads[0] == "motion":
         return motions(recognizer.rois, seed, subjects)

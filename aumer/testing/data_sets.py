@@ -1,4 +1,4 @@
-"""What every data set must do."""
+"""The contract of data sets, as tests to inherit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from aumer.testing.refusing import refuses
 
 
 class DataSetSuite:
-    """The contract of `aumer.data.dataset.DataSet`, a test for each part of it.
+    """The contract of `aumer.data.dataset.DataSet`, with a test for each requirement.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`.
     """
 
     @abstractmethod
     def make(self) -> Any:
-        """The data set of a folder that is there, be it a small one made for the test."""
+        """The data set of an existing folder, which may be a small one made for the test."""
 
     def made(self) -> DataSet:
-        """The same as aumer uses it."""
+        """The data set as aumer uses it."""
         return taken_in(self.make())
 
     def test_it_says_what_it_is(self) -> None:

@@ -1,4 +1,4 @@
-"""For tests of targets and decoders: coded events, scores that show them, and what was found."""
+"""For tests of targets and decoders: coded events, ideal scores, and counts of hits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from aumer.types import KINDS, Counts, Expression, FloatArray, Interval, Scores
 def read_events(table: StrPath) -> dict[str, tuple[TargetEvent, ...]]:
     """Events with an offset of a table in AUW-GCN's layout, by video.
 
-    Frame numbers are taken as rows, as AUW-GCN takes them. An apex outside its interval is put half
-    way.
+    Frame numbers are used as rows, as in AUW-GCN. An apex outside its interval is replaced by the
+    middle.
 
     Raises:
         UsageError: as `aumer.simulate.tables.read_table`.
@@ -34,24 +34,26 @@ def read_events(table: StrPath) -> dict[str, tuple[TargetEvent, ...]]:
 
 
 def length_of(events: tuple[TargetEvent, ...]) -> int:
-    """Rows of a video that these events leave room in; the tables do not tell its length."""
+    """A number of rows with room for these events, since the tables do not have the video's
+    length.
+    """
     return max(e.offset for e in events) + 60
 
 
 def as_scores(values: FloatArray, rate: float) -> Scores:
-    """Scores on a grid of one row a frame."""
+    """Scores with one row per frame."""
     rows = np.arange(len(values))
     return Scores(values, rows / rate, rows, np.ones(len(rows), np.bool_), CHANNELS)
 
 
 def noisy(values: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
-    """`values` with normal noise, cut to [0, 1]."""
+    """`values` with Gaussian noise, clipped to [0, 1]."""
     noise = sigma * rng.standard_normal(values.shape)
     return (values + noise).clip(0, 1).astype(np.float32)
 
 
 def counts(found: tuple[Expression, ...], events: tuple[TargetEvent, ...]) -> Counts:
-    """Maximum one-to-one matching at IoU .5, kind required."""
+    """Counts by maximum one-to-one matching at IoU .5 within each kind."""
     return Counts.total(
         count(
             [e.interval for e in found if e.kind == kind],

@@ -1,4 +1,4 @@
-"""What every flow must do."""
+"""The contract of flows, as tests to inherit."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from scipy import ndimage
 from aumer.flow import Flow, FlowFunction, resolve
 from aumer.types import FloatArray, ImageArray
 
-#: Pixels at the edge of which nothing is asked: what moved there is not in the other image.
+#: Ignored pixels at the edges: their content may be outside of the other image.
 EDGE = 16
 
 
 class FlowSuite:
-    """The contract of `aumer.flow.Flow`, a test for each part of it.
+    """The contract of `aumer.flow.Flow`, with a test for each requirement.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`.
     """
 
     @abstractmethod
     def make(self) -> str | Flow | FlowFunction:
-        """The flow: a function, an object, or the name that it is registered by."""
+        """The flow: a function, an object, or its registered name."""
 
     @property
     def flow(self) -> Flow:
-        """The same as aumer uses it."""
+        """The flow as aumer uses it."""
         return resolve(self.make())
 
     def test_any_size(self) -> None:
@@ -42,7 +42,7 @@ class FlowSuite:
         image = texture()[:96, :96]
         field = self.flow(image, image.copy())
         assert np.abs(_inner(field)).max() < 1e-3
-        # Farneback's polynomials lean at the very edge.
+        # Farneback's polynomials are biased at the edge.
         assert np.abs(field).max() < 0.15
 
     def test_x_is_to_the_right_and_y_down_from_the_first_to_the_second(self) -> None:
@@ -54,7 +54,9 @@ class FlowSuite:
             assert np.abs(_inner(field) - shift).max() < 0.2
 
     def test_motion_of_a_tenth_of_a_pixel_is_seen(self) -> None:
-        """Most micro motion is below .1 px a frame. TV-L1 shrinks it by a sixth."""
+        """Most motion of micro-expressions is below .1 px per frame. TV-L1 underestimates it by a
+        sixth.
+        """
         image = texture()
         for shift in ((0.25, -0.1), (-0.05, 0.4)):
             second = ndimage.shift(image.astype(float), shift[::-1], order=3, mode="nearest")
@@ -64,7 +66,7 @@ class FlowSuite:
             assert (found / shift > 0.7).all()
 
     def test_the_motion_lies_where_it_was_in_the_first_image(self) -> None:
-        """A piece that moves 3 px is found under its old place, not under its new one."""
+        """The flow of a patch that moves 3 px is at its old position, not at its new one."""
         first = np.ascontiguousarray(texture()[:96, :96])
         second = first.copy()
         second[30:60, 43:73] = first[30:60, 40:70]
@@ -98,10 +100,10 @@ class FlowSuite:
         for other in (moved(-3, 0), moved(1, 1, side=16), pair[::-1]):
             flow(*other)
             np.testing.assert_array_equal(flow(*pair), kept)
-        np.testing.assert_array_equal(first, kept)  # the result is no scratch buffer
+        np.testing.assert_array_equal(first, kept)  # the result is not a reused buffer
 
     def test_threads_give_what_one_thread_gives(self) -> None:
-        """Motion is measured in a pool."""
+        """Motion is measured in a thread pool."""
         flow = self.flow
         moves = ((2, 1, 48), (-1, 0, 48), (0, 3, 40), (-2, -2, 56), (1, 1, 33))
         pairs = [moved(*each) for each in moves] * 2
@@ -118,10 +120,10 @@ class FlowSuite:
         np.testing.assert_allclose(together, [flow(*pair) for pair in pairs], atol=0.01)
 
     def test_a_region_is_the_same_for_whoever_asks(self) -> None:
-        """Many together, one by one, and after other regions."""
+        """Regions give the same flow in a batch, one by one, and after others."""
         flow, pairs = self.flow, [moved(2, 1, side=64), moved(-1, 0, side=64)]
         part = flow.within((10, 4, 60, 40))
-        if part is flow:  # it knows no regions
+        if part is flow:  # it has no regions
             return
         whole = [flow(*pair) for pair in pairs]
         fields = [part(*pair) for pair in pairs]
@@ -145,12 +147,12 @@ def texture() -> ImageArray:
     noise = noise + ndimage.gaussian_filter(rng.normal(size=(160, 160)), 6)
     scaled = (noise - noise.min()) / np.ptp(noise)
     image = np.asarray(20 + 215 * scaled, np.uint8)
-    image.flags.writeable = False  # a flow that writes into its input fails at once
+    image.flags.writeable = False  # a flow that writes into its input raises
     return image
 
 
 def moved(dx: int, dy: int, side: int = 96) -> tuple[ImageArray, ImageArray]:
-    """Two views of the texture; what is at a pixel of the first is dx, dy px on in the second."""
+    """Two crops of the texture; a point of the first is moved by dx, dy px in the second."""
     image = texture()
     first = image[32 : 32 + side, 32 : 32 + side]
     return first, image[32 - dy : 32 - dy + side, 32 - dx : 32 - dx + side]
@@ -167,7 +169,7 @@ def _check(field: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def _laid_out(image: ImageArray) -> Iterable[ImageArray]:
-    """The same pixels, otherwise laid out in memory."""
+    """The same pixels in other memory layouts."""
     yield np.asfortranarray(image)
     yield np.repeat(image, 2, axis=1)[:, ::2]
     yield np.stack([image, 255 - image], axis=2)[:, :, 0]

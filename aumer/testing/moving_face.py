@@ -1,7 +1,7 @@
-"""A real portrait in motion, with every displacement known: head motion and expressions.
+"""A real portrait in motion with known displacements: head motion and expressions.
 
 The portrait is scikit-image's public-domain astronaut. Motion is continuous in time, so one
-performance can be filmed at any frame rate and size.
+performance can be rendered at any frame rate and size.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
-#: (x shift px, y shift px, scale - 1, turn in degrees) of the head at a time in seconds.
+#: (x shift px, y shift px, scale - 1, rotation in degrees) of the head at a time in seconds.
 HeadMotion = Callable[[float], tuple[float, float, float, float]]
 
 
 @dataclass(frozen=True)
 class Bump:
-    """A patch of skin that moves: the displacement falls off as a Gaussian round its center.
+    """A patch of skin that moves: the displacement falls off as a Gaussian around its center.
 
     Lengths are in px of the 512 px portrait, in which the face is about 95 px wide and the outer
     eye corners lie 63 px apart; `course` gives the share of `shift` at a time in seconds.
@@ -33,7 +33,7 @@ class Bump:
     width: float = 9.0
 
 
-#: Where things are in the portrait (x, y).
+#: Positions in the portrait (x, y).
 MOUTH_R, MOUTH_L = (201.0, 139.0), (246.0, 142.0)
 BROW_R, BROW_L = (198.0, 88.0), (253.0, 89.0)
 
@@ -71,8 +71,8 @@ def film(
     """Frames at the given times: (T, H, W, 3) uint8 RGB.
 
     Args:
-        scale: px of the film per px of the portrait.
-        window: part of the portrait that is filmed, x0, y0, x1, y1.
+        scale: px of the video per px of the portrait.
+        window: visible part of the portrait, x0, y0, x1, y1.
         noise: standard deviation of the sensor's noise, gray levels.
     """
     x0, y0, x1, y1 = window
@@ -81,12 +81,12 @@ def film(
     face = np.array([225.0, 115.0])
     rng = np.random.default_rng(seed)
     source = portrait().astype(np.float32)
-    if scale < 1:  # as a lens would
+    if scale < 1:  # as a lens
         sigma = 0.5 * float(np.sqrt(scale**-2 - 1)) + 1e-3
         source = np.asarray(cv2.GaussianBlur(source, (0, 0), sigma), np.float32)
     frames = np.empty((len(times), height, width, 3), np.uint8)
     for k, t in enumerate(times):
-        # A film pixel shows the portrait's point that the motion has carried there.
+        # A pixel has the color of the portrait's point that the motion has moved there.
         x = (columns + 0.5) / scale + x0 - 0.5
         y = (rows + 0.5) / scale + y0 - 0.5
         if head is not None:
@@ -97,7 +97,7 @@ def film(
             x, y = x + face[0], y + face[1]
         moved_x, moved_y = x.copy(), y.copy()
         for bump in bumps:
-            # Inverse of the small displacement, exact enough after one fixed-point step.
+            # Inverse of the small displacement: one fixed-point step is exact enough.
             course = bump.course(float(t))
             for _ in range(3):
                 near = np.exp(

@@ -1,4 +1,4 @@
-"""What every recognizer must do, whatever it reads."""
+"""The contract of recognizers with any input, as tests to inherit."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from aumer.testing.clips import clips_for
 from aumer.testing.refusing import refuses
 from aumer.types import FloatArray
 
-#: How far probabilities may move with the batch, and by way of a file.
+#: Tolerance of probabilities between batches, and after saving and loading.
 CLOSE = 1e-5
 
 
 class RecognizerSuite:
-    """The contract of `aumer.recognition.interface.Recognizer`, a test for each part of it.
+    """The contract of `aumer.recognition.interface.Recognizer`, with a test for each requirement.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`, and `clips`
-    where the recognizer cannot learn from what `aumer.testing.clips.clips_for` makes.
+    if the recognizer cannot learn from `aumer.testing.clips.clips_for`.
     """
 
-    #: What `fitted` has made; one for each subclass.
+    #: The recognizer of `fitted`; one for each subclass.
     _fitted: ClassVar[dict[type, Recognizer]] = {}
 
     @abstractmethod
     def make(self) -> Recognizer:
-        """A new one, not trained, that learns in seconds; every call with the same settings."""
+        """A new, untrained recognizer that trains in seconds; with the same settings in every
+        call.
+        """
 
     def clips(self, seed: int) -> LabeledClips[Any]:
-        """Labeled clips of what it reads: of three classes and some subjects."""
+        """Labeled clips with its kind of input, of three classes and several subjects."""
         return clips_for(self.make(), seed)
 
     def fitted(self) -> Recognizer:
-        """One that has learned from the clips of seed 0."""
+        """A recognizer trained on the clips of seed 0."""
         if type(self) not in self._fitted:
             self._fitted[type(self)] = self.make().fit(self.clips(0))
         return self._fitted[type(self)]

@@ -1,4 +1,4 @@
-"""That a part refuses what it cannot do, in the way that users are told of it."""
+"""Checks that a part rejects invalid input with an error for users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from aumer.errors import UsageError
 
 
 def refuses(call: Callable[[], object], what: str) -> None:
-    """Fail unless the call raises a UsageError. `what` is what it must refuse, for the message."""
+    """Fail unless the call raises a UsageError. `what` describes the invalid input, for the
+    message.
+    """
     try:
         call()
     except UsageError:

@@ -1,4 +1,4 @@
-"""What every spotter must do, whatever it reads of the features."""
+"""The contract of spotters with any features, as tests to inherit."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from aumer.simulate.features import simulate_features
 from aumer.spotting.interface import Spotted, SpotterModel, resolve, spotted
 from aumer.types import KINDS, Features
 
-#: How far scores may move with the device.
+#: Tolerance of scores between devices.
 CLOSE = 1e-5
 
 
 class SpotterSuite:
-    """The contract of `aumer.spotting.interface.SpotterModel`, a test for each part of it.
+    """The contract of `aumer.spotting.interface.SpotterModel`, with a test for each requirement.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`, and
-    `settings` where the usual ones will not do.
+    `settings` if the default ones do not fit.
     """
 
-    #: What `features` has made, by rate.
+    #: The features of `features`, by rate.
     _features: ClassVar[dict[float, Features]] = {}
 
     @abstractmethod
     def make(self) -> Any:
-        """The spotter: its class, an object, a function, or the name that it is registered by."""
+        """The spotter: its class, an object, a function, or its registered name."""
 
     def settings(self) -> Settings:
-        """Settings that it can work with."""
+        """Settings for the spotter."""
         return load_settings()
 
     def features(self) -> Features:
-        """A minute of features that it can read, with expressions."""
+        """One minute of features for the spotter, with expressions."""
         rate = self.made().rate or self.settings().motion.rate
         if rate not in self._features:
             (video,) = simulate_features(1, minutes=1.0, rate=rate, rate_per_min=8.0, level="easy")
@@ -46,7 +46,7 @@ class SpotterSuite:
         return self._features[rate]
 
     def made(self) -> SpotterModel:
-        """The same as aumer uses it."""
+        """The spotter as aumer uses it."""
         return resolve(self.make(), self.settings())
 
     def test_it_says_what_it_is(self) -> None:
@@ -122,7 +122,7 @@ class SpotterSuite:
 
 
 def rows(features: Features, length: int) -> Features:
-    """The first rows alone."""
+    """Only the first rows."""
     changes = {
         name: getattr(features, name)[:length]
         for name in ("values", "times", "frames", "valid", "confidence", "eyelids", "head")

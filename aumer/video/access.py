@@ -1,9 +1,9 @@
-"""Any frame of a video, by its number: the one that a pass over the video gives under it.
+"""Random access to frames of a video by number, identical to the frames of a sequential pass.
 
-A seek lands where container and decoder please. So all frames are counted once, with the decoder's
-own time of each; a seek goes to before the frame that is asked for, the decoder's times say at
-which frame it landed, and every step from there must be the next one's. Where these times do not
-tell frames apart, or a step is another than expected, the video is walked from its first frame.
+The landing frame of a seek depends on container and decoder. Therefore all frames are counted once
+and the decoder's time of each is stored. A seek aims before the requested frame, the decoder's time
+identifies the landing frame, and each following step must reach the next frame. If these times are
+not unique or a step is unexpected, the video is decoded from its first frame.
 """
 
 from __future__ import annotations
@@ -28,35 +28,34 @@ from aumer.video.file import FileSource
 from aumer.video.reader import positive
 from aumer.video.sources import FrameSource, Source, is_camera, open_source
 
-#: Frames ahead that are walked to rather than sought.
+#: Frames ahead that are reached by decoding instead of a seek.
 _WALK = 48
-#: Frames kept that lie before one that was sought: who steps back once does so again.
+#: Frames cached before the target of a seek: a user who steps back once often does so again.
 _BEFORE = 12
-#: Bytes of frames that are kept.
+#: Bytes of cached frames.
 _KEPT = 64 << 20
-#: How far before a frame a seek aims, in decoder's ms; each is tried where the one before it landed
-#: behind the frame.
+#: How far before a frame a seek aims, in decoder ms; the next one is tried if a seek lands behind
+#: the frame.
 _MARGINS = (400.0, 3000.0, 20000.0)
-#: Version of the kept tables of times.
+#: Version of the cached tables of times.
 _VERSION = 1
 
 
 class AnyFrame:
-    """A video whose frames are had by number, in any order and from any thread.
+    """A video with frames by number, in any order and from any thread.
 
     Args:
         source, fps: as for `aumer.video.open_video`, but no camera.
-        cache: a folder where the times of the frames are kept for the next time.
+        cache: folder where the times of the frames are cached.
         progress: called with the number of frames counted and the container's estimate, if any.
 
     Attributes:
         info: of the video.
         content: its `content_digest`.
-        times: (T,) float64 seconds, the presentation time of every frame: as `open_video` gives
-            them.
+        times: (T,) float64 seconds, the presentation time of every frame, as in `open_video`.
 
     Raises:
-        UsageError, VideoError: as `open_video`; or a camera.
+        UsageError, VideoError: as `open_video`; or the source is a camera.
     """
 
     info: VideoInfo
@@ -103,7 +102,7 @@ class AnyFrame:
 
         Raises:
             UsageError: there is no such frame.
-            VideoError: it cannot be decoded any more, because the file changed.
+            VideoError: it can no longer be decoded, because the file changed.
         """
         if not 0 <= whole("frame", number) < len(self):
             raise UsageError(f"there is no frame {number}: the video has {len(self)}, from 0")
@@ -128,9 +127,9 @@ class AnyFrame:
             self._kept.clear()
 
     def _check(self) -> None:
-        """Raise where the file holds something else by now, whose frames would be taken for ours.
+        """Raise if the file's content changed.
 
-        One that is gone is no fault: what is open of it can be read on.
+        A deleted file is accepted: the open file can still be read.
         """
         state = _state(self._source)
         if state is None or state == self._state:
@@ -141,7 +140,7 @@ class AnyFrame:
                 "the same: "
                 "open it again"
             )
-        self._state = state  # copied back, or touched
+        self._state = state  # same content, other modification time
 
     def _fetch(self, number: int) -> None:
         if self._walk is not None and self._walk.at < number <= self._walk.at + _WALK:
@@ -171,7 +170,9 @@ class AnyFrame:
 
 
 def _state(source: Source) -> tuple[int, ...] | None:
-    """What tells that a file was written since, without reading it; None of what is no file."""
+    """Inode, size and modification time, to detect a changed file without reading it; None if not a
+    file.
+    """
     if isinstance(source, (str, os.PathLike)):
         with suppress(OSError):
             found = Path(source).stat()
@@ -183,7 +184,7 @@ Keep = Callable[[int, ImageArray], None]
 
 
 def _counted(source: FrameSource, progress: Progress | None) -> tuple[TimeArray, TimeArray]:
-    """Times of all frames, and the decoder's own ones; none of these where it has none."""
+    """Presentation times and decoder times of all frames; decoder times are 0 if there are none."""
     times, marks = [], []
     file = source if isinstance(source, FileSource) else None
     for time_s, _ in source.frames():
@@ -220,7 +221,7 @@ class _Walk:
 
 
 class _Jumps:
-    """A file in which is sought, each landing and each step checked by the decoder's times."""
+    """Seeks in a file; each landing and each step is checked by the decoder's times."""
 
     def __init__(self, source: FileSource, marks: TimeArray) -> None:
         self._source, self._marks = source, marks
@@ -228,14 +229,15 @@ class _Jumps:
         self.at = -1 if self._here() != 0 else 0
 
     def to(self, number: int, first: int, keep: Keep) -> bool:
-        """Go to a frame, and keep those from `first` on; False where it cannot be told for sure."""
+        """Go to a frame and store those from `first` on; False if the position is not certain."""
         if not self.at < number or not self.at >= 0 or number > self.at + _WALK:
             for margin in _MARGINS:
                 aim = self._marks[first] - margin
                 if not self._source.jump(max(aim, 0.0)):
                     continue
                 self.at = self._here()
-                # The frame on which a seek lands may have been made of others that are not there.
+                # The landing frame of a seek may be wrong, as its reference frames may not be
+                # decoded.
                 if 0 <= self.at < first or self.at == first == 0:
                     break
             else:
@@ -253,7 +255,7 @@ class _Jumps:
         return True
 
     def _here(self) -> int:
-        """The frame where the decoder stands; -1 for none that was counted."""
+        """The decoder's current frame; -1 if it is unknown."""
         mark = self._source.position_ms
         index = int(np.searchsorted(self._marks, mark, sorter=self._order))
         for near in (index - 1, index):

@@ -20,7 +20,7 @@ logger = logging.getLogger("aumer")
 
 
 class CameraSource:
-    """A live camera. A frame's time is when it was grabbed, since few drivers tell."""
+    """A live camera. A frame's time is when it was grabbed, since few drivers report times."""
 
     def __init__(
         self, capture: Capture, name: str, *, now: Callable[[], float] = time.monotonic
@@ -45,7 +45,7 @@ class CameraSource:
         logger.warning("%s gives no more frames; was it unplugged?", self.info.name)
 
     def _image(self) -> ImageArray:
-        """The picture that was grabbed, at the size that the camera began with."""
+        """The grabbed picture, scaled to the size of the camera's first picture."""
         found = retrieved(self._capture, self.info.name)
         size, asked = found.shape[1::-1], (self.info.width, self.info.height)
         if size == asked:
@@ -66,7 +66,7 @@ class CameraSource:
 
 
 def _devices() -> list[Path]:
-    """The cameras that the system names; Linux alone does."""
+    """The cameras that the system lists (Linux only)."""
     return sorted(Path("/dev").glob("video*"))
 
 
@@ -75,7 +75,7 @@ def _may_use(device: Path) -> bool:
 
 
 def _why_closed(index: int) -> str:
-    """What is known of a camera that does not open, and what to do."""
+    """Why a camera does not open, and what to do."""
     if not sys.platform.startswith("linux"):
         return (
             "connect it, and allow the terminal to use it (on macOS: System Settings, Privacy & "
@@ -100,7 +100,7 @@ def _why_closed(index: int) -> str:
 
 
 def open_camera(index: int, fps: float | None) -> CameraSource:
-    if not 0 <= index < 10_000:  # OpenCV's are C's int, and thousands choose a back end
+    if not 0 <= index < 10_000:  # OpenCV takes a C int, and its thousands choose a back end
         raise UsageError(f"a camera's index is 0 or more, found {index}; at most it is 9999")
     with quiet():
         capture = cv2.VideoCapture(index)

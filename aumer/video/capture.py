@@ -1,4 +1,4 @@
-"""What aumer uses of `cv2.VideoCapture`, by files and cameras alike."""
+"""The part of `cv2.VideoCapture` that aumer uses, for files and cameras."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from aumer.errors import VideoError
 from aumer.process import Momentary
 from aumer.types import ImageArray
 
-#: Kinds of signs that are no text: controls, bytes that are no UTF-8, breaks of lines.
+#: Unicode categories that are not text: control characters, invalid UTF-8, line breaks.
 _STEERING = frozenset(("Cc", "Cs", "Zl", "Zp"))
-#: Signs that turn the direction of what follows, so that "gpj.exe" reads "exe.jpg".
+#: Characters that change the text direction, so that "gpj.exe" reads "exe.jpg".
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -44,14 +44,14 @@ def rgb(image: npt.NDArray[Any]) -> ImageArray:
 
 
 def sane_fps(fps: float) -> float | None:
-    """A container's rate, unless it is really a tick rate: browsers' recordings say 1000."""
+    """A container's frame rate, unless it is a tick rate: recordings of browsers say 1000."""
     return float(fps) if 0 < fps < 1000 else None
 
 
 def printable(name: str) -> str:
-    """A file's name as text that any file or terminal takes, whatever bytes it is made of.
+    """A file's name as text for any file or terminal.
 
-    What is no UTF-8, and what breaks lines or steers terminals, is written as backslash codes.
+    Invalid UTF-8, line breaks and control characters are written as backslash codes.
     """
     return "".join(
         c.encode("unicode_escape").decode() if c in _BIDI or category(c) in _STEERING else c
@@ -61,7 +61,9 @@ def printable(name: str) -> str:
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Says in aumer's words that the system refuses to read `name` (rights, name too long, ...)."""
+    """Turns the system's error for reading `name` (permissions, name too long, ...) into
+    aumer's.
+    """
     try:
         yield
     except OSError as error:
@@ -70,10 +72,10 @@ def readable(name: str) -> Iterator[None]:
 
 @Momentary
 def quiet() -> Callable[[], None]:
-    """Keeps OpenCV and its FFmpeg from writing to stderr what an exception will say.
+    """Keeps OpenCV and its FFmpeg from writing errors to stderr, which an exception reports.
 
-    OpenCV reads the FFmpeg level once, when it opens its first video; it is put in the environment
-    for that moment only, and not at all if the user chose one.
+    OpenCV reads the FFmpeg log level once, when it opens its first video; it is set in the
+    environment only for that moment, and not if the user set one.
     """
     name = "OPENCV_FFMPEG_LOGLEVEL"
     chosen = name in os.environ or "OPENCV_FFMPEG_DEBUG" in os.environ

@@ -1,4 +1,4 @@
-"""What MP4 and Matroska files say of their tracks, which OpenCV does not pass on."""
+"""Track headers of MP4 and Matroska files, which OpenCV does not report."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import IO, Literal
 
 Kind = Literal["video", "sound", "other"]
 
-#: What lies in a Matroska file before its tracks have all begun is looked for in so many bytes.
+#: Bytes of a Matroska file searched for the first time of every track.
 _FIRST_BYTES = 4 << 20
-#: No header is larger; what claims to be is damaged.
+#: Largest size of a header; a file that claims more is damaged.
 _LARGEST = 256 << 20
-#: Tracks of single pictures, as chapters have them.
+#: Tracks of single pictures, such as chapter images.
 _STILLS = (b"jpeg", b"png ")
 
 
@@ -25,9 +25,9 @@ class Track:
     """One track of a file.
 
     Attributes:
-        width, height: px of a picture; else 0.
-        start_s: when it begins, on the clock of the file.
-        length_s: how long it is shown, edit lists applied; `None` where the file does not say.
+        width, height: px of a video track; else 0.
+        start_s: its start on the file's clock.
+        length_s: its duration with edit lists applied; `None` if the file does not say.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Container:
-    """A file's tracks, in its order; and whether bytes that it promises are missing at its end."""
+    """A file's tracks in file order, and whether its end is missing."""
 
     tracks: tuple[Track, ...]
     cut_short: bool
@@ -56,7 +56,7 @@ class Container:
 
 
 def read_container(path: Path) -> Container | None:
-    """What the file says, or `None`: it is of another kind, or too damaged to tell.
+    """The file's tracks; `None` for another format or a damaged header.
 
     Raises:
         OSError: the system refuses to read it.
@@ -70,7 +70,7 @@ def read_container(path: Path) -> Container | None:
             if head.startswith(b"\x1a\x45\xdf\xa3"):
                 return _matroska(file, size)
         except (struct.error, IndexError, ValueError, OverflowError, ZeroDivisionError):
-            pass  # damaged: what cannot be told is not told
+            pass  # damaged: nothing is reported
     return None
 
 
@@ -88,7 +88,7 @@ def mp4_index(path: Path) -> bytes | None:
 
 
 def _atoms(file: IO[bytes], size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and end of what each atom of the file holds; the last may end beyond it."""
+    """Name, start and end of the content of each atom; the last may end beyond the file."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -145,7 +145,7 @@ def _inside(data: bytes, *names: bytes) -> bytes | None:
 
 
 def _scale(header: bytes) -> tuple[int, int]:
-    """Ticks a second and duration in ticks, of a movie's or a medium's header."""
+    """Ticks per second and duration in ticks, from a movie or media header."""
     if header[0]:
         ticks, duration = struct.unpack_from(">IQ", header, 20)
     else:
@@ -181,21 +181,22 @@ def _trak(data: bytes, movie_ticks: int) -> Track | None:
     return Track(kind, width, height, start, length or None)
 
 
-#: Ticks a second of the times that are set: those of television, which hold 13 hours in 32 bits.
+#: Ticks per second of written times: television's 90 kHz, which fits 13 hours into 32 bits.
 _TICKS = 90_000
 _MOST = (1 << 32) - 1
 
 
 def set_times(path: Path, times: Sequence[float]) -> None:
-    """Give the pictures of an MP4 or MOV file of one track times of their own; the first is 0.
+    """Set the time of each picture in an MP4 or MOV file of one track; the first is 0.
 
-    For files that OpenCV has just written, whose index is the last thing in them.
+    For files just written by OpenCV, which have their index at the end.
 
     Args:
-        times: seconds of each picture, rising; the last is shown as long as the median of others.
+        times: seconds of each picture, increasing; the last is shown for the others' median
+            duration.
 
     Raises:
-        ValueError: the file is not such a one, or holds another number of pictures.
+        ValueError: the file is different, or has another number of pictures.
     """
     ticks = [round((time - times[0]) * _TICKS) for time in times]
     steps = [max(1, after - before) for before, after in pairwise(ticks)]
@@ -215,7 +216,7 @@ def set_times(path: Path, times: Sequence[float]) -> None:
         shown = min(_MOST, round(length / _TICKS * movie))
 
         def anew(name: bytes, data: bytes) -> bytes:
-            """What a box holds from now on."""
+            """The new content of a box."""
             if name in (b"trak", b"mdia", b"minf", b"stbl", b"edts"):
                 return joined(data)
             if name == b"stts":
@@ -232,7 +233,7 @@ def set_times(path: Path, times: Sequence[float]) -> None:
                 return data[:16] + struct.pack(">I", shown) + data[20:]
             if name == b"tkhd":
                 return data[:20] + struct.pack(">I", shown) + data[24:]
-            if name == b"elst":  # the whole, from its first picture on
+            if name == b"elst":  # the whole track from its first picture
                 return data[:4] + struct.pack(">IIiI", 1, shown, 0, 1 << 16)
             return data
 
@@ -262,7 +263,7 @@ _CLUSTER, _TIME, _SIMPLE_BLOCK, _GROUP, _BLOCK = 0x1F43B675, 0xE7, 0xA3, 0xA0, 0
 
 
 def _vint(data: bytes, at: int, *, marked: bool) -> tuple[int, int]:
-    """A number of variable length and where it ends; `marked` keeps its length, as IDs do."""
+    """A number of variable length and its end; `marked` keeps the length bits, as in IDs."""
     first = data[at]
     length = 9 - first.bit_length()
     if length > 8:
@@ -275,7 +276,7 @@ def _vint(data: bytes, at: int, *, marked: bool) -> tuple[int, int]:
 
 
 def _head(file: IO[bytes], at: int) -> tuple[int, int, int | None]:
-    """ID, begin, and end of the element there; `None` where it does not say."""
+    """ID, start and end of the element's content; the end is `None` if unknown."""
     file.seek(at)
     data = file.read(12)
     name, end = _vint(data, 0, marked=True)
@@ -366,7 +367,7 @@ def _ends(tags: bytes) -> dict[int, float]:
 
 
 def _begins(data: bytes, wanted: set[int]) -> dict[int, int]:
-    """The first time of each track, in ticks, as far as these bytes of the first clusters say."""
+    """The first time of each track, in ticks, if it is in these bytes of the first clusters."""
     found: dict[int, int] = {}
     time = at = 0
 
@@ -380,7 +381,7 @@ def _begins(data: bytes, wanted: set[int]) -> dict[int, int]:
             name, at = _vint(data, at, marked=True)
             size, at = _vint(data, at, marked=False)
             if name in (_CLUSTER, _GROUP):
-                continue  # what it holds comes next
+                continue  # its content comes next
             if name == _TIME:
                 time = _number(data[at : at + size])
             elif name in (_SIMPLE_BLOCK, _BLOCK):

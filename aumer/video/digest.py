@@ -1,4 +1,4 @@
-"""What identifies the content of a source."""
+"""A digest that identifies the content of a source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def content_digest(source: Source, *, fps: float | None = None) -> str | None:
     array's shape, type and bytes; and `fps`, on which the times depend. Constant memory.
 
     Raises:
-        UsageError, VideoError: as `open_video`; of a folder, where they show without decoding.
+        UsageError, VideoError: as `open_video`; for a folder only errors that are found without
+            decoding.
     """
     fps = positive("fps", fps)
     sha = hashlib.sha256()
@@ -43,7 +44,7 @@ def content_digest(source: Source, *, fps: float | None = None) -> str | None:
             sha.update(b"\0%b\0%d\0" % (name, image_path.stat().st_size))
             _hash_file(sha.update, image_path)
         return sha.hexdigest()
-    check_file(path)  # a second, where hashing what is none may take minutes
+    check_file(path)  # fails within a second; hashing a file that is not a video may take minutes
     _hash_file(sha.update, path)
     if fps is not None:
         sha.update(f"\0fps {fps!r}".encode())

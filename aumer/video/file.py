@@ -1,4 +1,4 @@
-"""A video file as a source of frames, and what is wrong with one that cannot be read."""
+"""A video file as a source of frames, and why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -26,31 +26,32 @@ logger = logging.getLogger("aumer")
 #: A damaged packet makes one `grab` fail while the frames after it still decode; at the end of
 #: the file every `grab` fails, at a microsecond each.
 _TRIES = 256
-#: A picture that begins so much after the sound begins late. What is less comes of how sound and
-#: pictures are coded, and nobody sees it.
+#: A smaller delay of the picture after the sound is ignored: it comes from coding and is not
+#: visible.
 _DELAY_S = 0.1
-#: A hole in a regular video is so long; less are frames dropped here and there.
+#: Shortest gap of a regular video that is reported; shorter ones are single dropped frames.
 _HOLE_S = 0.2
-#: Where so much of what a file promises is left, its end was not reached.
+#: If more than this of a file's declared duration is missing, its end was not reached.
 _REST_S = 0.5
-#: Codecs whose pictures are cut out of larger ones, and how many equal ones show that it failed.
+#: Codecs whose pictures are cropped from larger ones, and how many equal pictures show that
+#: cropping failed.
 _CROPPING = frozenset(("h264", "avc1", "x264", "hevc", "hvc1", "hev1", "theo", "vp30", "vp6f"))
 _SAME = 30
-#: Files of these names FFmpeg draws as pictures of letters (*.txt and others besides, by a codec
-#: that has a name).
+#: FFmpeg draws files of these names as pictures of letters (*.txt and others by a codec with a
+#: name).
 _DRAWN = frozenset((".idf", ".adf", ".bin", ".xb", ".cdg"))
-#: Pixels that are wider or higher by more than this are made square. By less faces differ from
-#: one another, and every resampling takes sharpness, of which motion is measured.
+#: Pixels with an aspect ratio beyond this are made square. Smaller differences are below those
+#: between faces, and resampling loses sharpness, which motion estimation needs.
 _LEAST_ASPECT, _MOST_ASPECT = 1.1, 4.0
 
 
 class FileSource:
     """A video file: frames with the file's own times, or ``index / fps`` if `fps` is given.
 
-    Times are those that a player shows: a picture that begins after the sound begins late.
+    Times are those of a player: a picture that begins after the sound starts late.
     """
 
-    #: What is tried of a file that has not come to the end it promises: a hole may be long.
+    #: Tries before the declared end of a file, since a gap may be long.
     _TRIES_IN_A_HOLE = 1 << 16
 
     def __init__(self, path: Path, fps: float | None) -> None:
@@ -73,7 +74,7 @@ class FileSource:
         self._own_fps = sane_fps(declared) or (
             declared if _is_bare(path) and 0 < declared < 1e5 else None
         )
-        # Where there is no index the count is made up, and may be hugely negative.
+        # Without an index the count is invented, and may be hugely negative.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         estimate = int(count) if 0 < count < 1e9 else None
         self._declared_s = self._length_of(estimate)
@@ -131,16 +132,15 @@ class FileSource:
             image = np.asarray(cv2.resize(image, self._square, interpolation=cv2.INTER_CUBIC))
         return image
 
-    # What `aumer.video.access` goes about with. A decoder's own times are no frame's time, but they
-    # tell its frames apart.
+    # Used by `aumer.video.access`. Decoder times are not presentation times, but identify frames.
 
     @property
     def position_ms(self) -> float:
-        """The decoder's own time of the frame where it stands."""
+        """The decoder's time of the current frame."""
         return float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
 
     def jump(self, position_ms: float) -> bool:
-        """Go somewhere near a time of the decoder's; whether there is a frame at all."""
+        """Seek near a decoder time; whether there is a frame."""
         with quiet():
             self._capture.set(cv2.CAP_PROP_POS_MSEC, position_ms)
             return self._capture.grab()
@@ -150,7 +150,7 @@ class FileSource:
         return any(self._capture.grab() for _ in range(_TRIES))
 
     def here(self) -> ImageArray:
-        """The frame where it stands, as `frames` gives it."""
+        """The current frame, as in `frames`."""
         return self._squared(retrieved(self._capture, str(self._path)))
 
     @property
@@ -158,10 +158,10 @@ class FileSource:
         return self._container.tracks if self._container else ()
 
     def _length_of(self, estimate: int | None) -> float | None:
-        """Seconds of picture that the file promises, as far as it can be believed."""
+        """Seconds of picture that the file declares, if plausible."""
         if self._container and self._container.pictures:
             length = self._container.pictures[0].length_s
-            # A Matroska file's count is made of the length of its longest track.
+            # A Matroska file's count is computed from the duration of its longest track.
             if length is not None or (len(self._tracks) > 1 and not self._container.cut_short):
                 return length
         return estimate / self._own_fps if estimate and self._own_fps else None
@@ -217,8 +217,9 @@ class FileSource:
             )
 
     def _say_holes(self, steps: npt.NDArray[np.float64], joints: Container[int]) -> None:
-        """Say where pictures are missing, of a video that is else regular; not at the joints of
-        its parts, of which more is said."""
+        """Warn of missing pictures in an otherwise regular video; joints of its parts have their
+        own warning.
+        """
         if len(steps) < 10:
             return
         usual = float(np.median(steps))
@@ -239,8 +240,8 @@ class FileSource:
             )
 
     def _warn_if_short(self, frames: int, last_time: float) -> None:
-        # Counts alone cry wolf: a Matroska file of variable rate says 237 for 150 whole frames.
-        # Its length in seconds is right, so a file is short only if that is short, too.
+        # Counts alone give false alarms: a Matroska file of variable rate says 237 for 150 complete
+        # frames. Its duration in seconds is right, so a file is short only if that is short, too.
         estimate, rate, declared = self.info.frames_estimate, self._own_fps, self._declared_s
         if estimate is None or rate is None or declared is None:
             return
@@ -264,10 +265,10 @@ class FileSource:
 
 
 class _FreezeWatch:
-    """Warns, once, when the picture has not changed by a bit for a second.
+    """Warns once when the picture was exactly the same for a second.
 
-    OpenCV's FFmpeg cannot follow a picture that grows on the way (video calls that adapt to their
-    network): it says that all is well and gives the last image of the old size again and again.
+    OpenCV's FFmpeg cannot follow a change of picture size within a video (video calls that adapt to
+    their network): it reports success and repeats the last image of the old size.
     """
 
     def __init__(self, name: str) -> None:
@@ -294,12 +295,12 @@ class _FreezeWatch:
 
 
 def _in_shell(name: str) -> str:
-    """A file's name as a command line takes it."""
+    """A file's name quoted for a command line."""
     return shlex.quote(printable(name))
 
 
 def _open_capture(path: Path) -> tuple[cv2.VideoCapture, TemporaryFolder | None]:
-    """The capture, and what must be kept as long as it is used."""
+    """The capture, and an object that must live as long as it is used."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith((b"#EXTM3U", b"ffconcat", b"v=0")):
@@ -308,7 +309,7 @@ def _open_capture(path: Path) -> tuple[cv2.VideoCapture, TemporaryFolder | None]
     name, link = str(path.absolute()), None
     try:
         name.encode()
-    except UnicodeEncodeError:  # a name that is not UTF-8, which OpenCV does not take
+    except UnicodeEncodeError:  # OpenCV does not accept a name that is not UTF-8
         link = TemporaryFolder()
         name = str(link.path / ("video" + printable(path.suffix)))
         Path(name).symlink_to(path.absolute())
@@ -326,7 +327,7 @@ def _open_capture(path: Path) -> tuple[cv2.VideoCapture, TemporaryFolder | None]
         raise VideoError(
             f"{path} is not a video: FFmpeg reads files of this suffix as text, and draws the text"
         )
-    # Off unless asked for: phones store portrait video lying on its side.
+    # Off by default: phones store portrait video rotated by 90 degrees.
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return capture, link
 
@@ -340,17 +341,17 @@ def _first_frame(path: Path, capture: cv2.VideoCapture) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Whether a file is a video, before anything that takes long is done with it.
+    """Check that a file is a video, before any long work.
 
     Raises:
-        VideoError: it is none that can be read, and why.
+        VideoError: it cannot be read, with the reason.
     """
     with readable(str(path)), _closing_capture(path) as capture:
         _first_frame(path, capture)
 
 
 def _is_bare(path: Path) -> bool:
-    """Whether the file is a stream of pictures without a container, and so without times."""
+    """Whether the file is a raw stream without container and times."""
     with path.open("rb") as file:
         head = file.read(5)
     start = head.find(b"\1") if head.startswith(b"\0\0") else -1
@@ -359,14 +360,14 @@ def _is_bare(path: Path) -> bool:
 
 
 def _check_odd(path: Path, capture: cv2.VideoCapture, image: ImageArray) -> None:
-    """Complain of pictures that OpenCV's FFmpeg decodes but cannot convert.
+    """Raise if OpenCV's FFmpeg decodes the pictures but cannot convert them.
 
-    Those of an odd height that are cut out of a larger one (H.264, HEVC, Theora): the conversion
-    fails, and memory that nothing was written to is handed out as a picture, always the same.
+    This happens to odd heights cropped from a larger picture (H.264, HEVC, Theora): the conversion
+    fails, and the same uninitialized memory is returned for every picture.
     """
     if not (image.shape[0] % 2 or image.shape[1] % 2) or _codec(capture) not in _CROPPING:
         return
-    with _closing_capture(path) as again:  # its memory holds something else than the first one's
+    with _closing_capture(path) as again:  # its memory differs from the first one's
         first: ImageArray | None = None
         for _ in range(_SAME):
             if not again.grab():
@@ -400,7 +401,7 @@ def _codec(capture: cv2.VideoCapture) -> str:
 
 
 def _square_size(capture: cv2.VideoCapture, image: ImageArray, name: str) -> tuple[int, int] | None:
-    """(width, height) that shows the picture as players do; `None` where it is that already."""
+    """(width, height) with square pixels, as in players; `None` if no change is needed."""
     across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
     if not (across > 0 and down > 0):
         return None
@@ -424,7 +425,7 @@ def _square_size(capture: cv2.VideoCapture, image: ImageArray, name: str) -> tup
 
 
 def _why_unreadable(path: Path, head: bytes) -> str:
-    """What a file is, or lacks, that OpenCV cannot open."""
+    """Why OpenCV cannot open a file."""
     again = "copy or download it again"
     if head[4:8] == b"ftyp":
         moov = mp4_index(path)

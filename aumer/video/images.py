@@ -22,7 +22,7 @@ from aumer.video.capture import printable, rgb
 logger = logging.getLogger("aumer")
 
 _NUMBER = re.compile(r"\d+")
-#: How many images of more than 8 bits are looked at to know how many they are, about.
+#: About how many images of more than 8 bits are sampled to find their bit depth.
 _SAMPLE = 48
 
 #: File names that count as frames of a folder.
@@ -33,8 +33,7 @@ IMAGE_SUFFIXES = frozenset((
 ))
 # fmt: on
 
-#: File names that are taken for videos where a folder is searched; any other file may be given by
-#: its own name.
+#: File names taken for videos when a folder is searched; other files can be given by name.
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
@@ -44,7 +43,7 @@ VIDEO_SUFFIXES = frozenset((
 
 
 class ArraySource:
-    """An array (T, H, W, 3) uint8 RGB. Its frames are copies: they are the consumer's to change."""
+    """An array (T, H, W, 3) uint8 RGB. Its frames are copies, which the caller may change."""
 
     def __init__(self, array: npt.NDArray[Any], fps: float) -> None:
         self._array, self._fps = checked_array(array), fps
@@ -62,8 +61,8 @@ class ArraySource:
 class FolderSource:
     """Images of one size in a folder, in natural order.
 
-    Times come from the numbers in their names, where these count frames (`Numbered`): a number that
-    is missing leaves its time. An ordinal is the image's place among those there.
+    Times come from the numbers in their names, if these count frames (`Numbered`): a missing number
+    leaves a gap in time. The frame index is the image's position among those present.
     """
 
     def __init__(self, folder: Path, fps: float) -> None:
@@ -120,16 +119,16 @@ class FolderSource:
 
 
 class Numbered:
-    """The images of a folder that are frames of one film, and when.
+    """The images of a folder that are frames of one video, and their times.
 
-    Most names of a film differ in one number. What has a name of another make (``cover.jpg``,
-    ``img40 (1).jpg`` among ``img40.jpg``) is no frame of it. Where no make is that of most, or
-    the numbers do not go up by one step, all are taken as they come.
+    Most names of frames differ in one number. An image with another name pattern (``cover.jpg``,
+    ``img40 (1).jpg`` among ``img40.jpg``) is not a frame. If no pattern has the majority, or the
+    numbers do not rise in equal steps, all images are used in order.
 
     Attributes:
         paths: the frames, in order.
-        at: when each is shown, in frames after the first.
-        strays: what was left out.
+        at: time of each, in frames after the first.
+        strays: images left out.
     """
 
     def __init__(self, paths: list[Path]) -> None:
@@ -163,7 +162,7 @@ class Numbered:
         self.at = [(n - numbers[0]) // step for n in numbers]
 
     def notes(self, fps: float) -> list[str]:
-        """What a user should know of it; usually nothing."""
+        """Notes for the user; usually none."""
         notes = []
         if self.strays:
             names = ", ".join(p.name for p in self.strays[:3])
@@ -226,13 +225,14 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:
-    # Splitting at a group puts text at even places and digits at odd ones: like meets like.
+    # Splitting at a group puts text at even and digits at odd positions, so that equal types
+    # compare.
     parts = re.split(r"(\d+)", path.name.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
 def read_image(path: Path) -> npt.NDArray[Any]:
-    """(H, W, 3) blue-green-red or (H, W) gray, uint8 or uint16 as it is stored."""
+    """(H, W, 3) blue-green-red or (H, W) gray, uint8 or uint16 as stored."""
     try:
         # cv2.imread cannot open every path that Python can (Windows, non-ASCII).
         data = np.fromfile(path, np.uint8)
@@ -253,13 +253,13 @@ def read_image(path: Path) -> npt.NDArray[Any]:
 
 
 def _significant_bits(paths: list[Path]) -> int:
-    """Bits of the largest value in a sample of the images; 8 where they hold no more.
+    """Bits of the largest value in a sample of the images; at least 8.
 
-    Cameras write 10 to 14 bits into images of 16, which as they are would be all but black. One
-    scale for all, since one for each would pass for a change of light.
+    Cameras write 10 to 14 bits into 16-bit images, which would look almost black. All images have
+    one scale, since a scale for each would look like a change of light.
     """
     if read_image(paths[0]).dtype == np.uint8:
-        return 16  # an image of 16 bits among those of 8 has them all
+        return 16  # a 16-bit image among 8-bit ones uses all bits
     sample = paths[:: max(1, len(paths) // _SAMPLE)]
     most = max(int(read_image(p).max()) for p in (*sample, paths[-1]))
     return max(8, most.bit_length())

@@ -1,4 +1,4 @@
-"""A source that goes on by the clock, can be ended from outside, and may be written to a file."""
+"""A source played in real time, which can be stopped from outside and recorded to a file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ logger = logging.getLogger("aumer")
 
 
 class Played:
-    """The frames of a source, each no earlier than it is due. Interface: `FrameSource`.
+    """The frames of a source, none before its time. Interface: `FrameSource`.
 
     Args:
-        source: a camera gives its frames when they are due; anything else is held back.
+        source: a camera is in real time by itself; frames of any other source wait.
         by_clock: whether frames wait for the clock; those of a camera need not.
-        record: gets every frame, whether it is analyzed or not, until its disk is full, of which a
-            warning is logged. It is not closed here.
-        now: seconds of a clock that never jumps.
+        record: file that gets every frame, analyzed or not; on a full disk it ends with a logged
+            warning. It is not closed here.
+        now: a monotonic clock, in seconds.
 
     Attributes:
-        began: when its time 0 was, on that clock; `None` before the first frame.
-        recorded: frames that were written.
+        began: the time on that clock of the video's time 0; `None` before the first frame.
+        recorded: number of written frames.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Played:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """End with the frame before; from any thread, or a handler of signals."""
+        """End before the next frame; callable from any thread or signal handler."""
         self._stopped.set()
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
@@ -67,7 +67,7 @@ class Played:
     def _keep(self, record: VideoFile, picture: ImageArray, time_s: float) -> None:
         try:
             record.write(picture, time_s)
-        except UsageError as error:  # what was recorded so far is whole, and the run goes on
+        except UsageError as error:  # the recording so far is valid, and the run continues
             self._record = None
             logger.warning("the recording ends at %.1f s: %s", time_s, error)
         else:

@@ -25,7 +25,7 @@ from aumer.video.sources import FrameSource, Source, open_source
 
 logger = logging.getLogger("aumer")
 
-#: Seconds without a frame after which a camera is asked about.
+#: Seconds without a frame after which the camera counts as hanging.
 _SILENT_S = 5.0
 
 Keep: TypeAlias = Callable[[int, float], bool]
@@ -44,29 +44,28 @@ def open_video(
 
     Args:
         source: a file that OpenCV's FFmpeg reads; a folder of images, read in natural order
-            (``img_2`` before ``img_10``; hidden files, other files and images that are not named
-            like most are left out; a number that is missing leaves its time); an array
-            (T, H, W, 3) uint8 RGB; or a camera's index (int).
-        fps: frames per second. Needed for folders and arrays. For a file it replaces the file's
-            own times by ``index / fps``: for recordings whose times were lost, such as slow motion
-            saved at 30 frames a second. A camera is asked to run at this rate and keeps its own
-            times.
-        start, end: seconds on the video's clock, which begins with its first frame, or with its
-            sound where the picture begins later; frames with ``start <= time < end`` are given,
-            to within a microsecond. A camera runs for ever without `end`.
+            (``img_2`` before ``img_10``; hidden files, other files and images with other name
+            patterns are left out; a missing number leaves a gap in time); an array (T, H, W, 3)
+            uint8 RGB; or a camera's index (int).
+        fps: frames per second. Needed for folders and arrays. For a file it replaces the file's own
+            times by ``index / fps``: for recordings whose times were lost, such as slow motion
+            saved at 30 frames a second. A camera is set to this rate and keeps its own times.
+        start, end: seconds on the video's clock, which starts at its first frame, or at its sound
+            if the picture starts later; frames with ``start <= time < end`` are read, to within a
+            microsecond. Without `end` a camera runs forever.
         keep: called in order as ``keep(index, time_s)`` for every frame of the range, in the
-            decoder's thread. Frames for which it is false are neither converted nor given, which
+            decoder's thread. Frames for which it is false are neither converted nor returned, which
             makes skipping cheap.
-        queue_size: frames decoded ahead, at most. A camera does not wait for a slow consumer: the
-            frames for which there is no room are dropped, counted (`VideoReader.dropped`), and a
-            warning at the end says how many.
+        queue_size: maximum number of frames decoded ahead. A camera does not wait for a slow
+            consumer: frames that do not fit are dropped and counted (`VideoReader.dropped`), and a
+            warning at the end gives the number.
 
     Raises:
-        UsageError: an argument is missing or cannot be used. A range without frames is found, and
-            raised, while iterating.
-        VideoError: the source cannot be read. A bad image of a folder is found, and raised, while
-            iterating. A file that is cut short or damaged gives the frames that decode; a warning
-            is logged where far fewer do than it promises.
+        UsageError: an argument is missing or invalid. A range without frames raises while
+            iterating.
+        VideoError: the source cannot be read. A bad image of a folder raises while iterating. A
+            truncated or damaged file gives the frames that decode; a warning is logged if they are
+            far fewer than it declares.
 
     Example:
         >>> with aumer.open_video("interview.mp4", end=0.1) as video:
@@ -94,18 +93,18 @@ class VideoReader:
 
     A thread decodes ahead into a bounded queue. It ends with the video, with `close`, with the end
     of a ``with`` block, when the loop over the reader is left early, or when the reader is dropped.
-    A reader is read once: iterating again is a `UsageError`. What goes wrong while decoding is
-    raised by the loop.
+    A reader is read once: iterating again is a `UsageError`. Errors of decoding are raised by the
+    loop.
 
     Args:
-        frames: what is read; the others as `open_video`.
-        drops: whether frames for which there is no room are dropped, as what goes on by the clock
-            does not wait; None for a camera alone.
+        frames: the source; the other arguments as in `open_video`.
+        drops: whether frames that do not fit are dropped, for sources in real time; None drops them
+            for a camera only.
 
     Attributes:
         info: name, size (of upright frames, in pixels), average rate and estimated number of
             frames, counted from the first of the source to `end`.
-        dropped: frames, so far, for which there was no room; 0 of what waits.
+        dropped: number of frames dropped so far; 0 if the source waits.
     """
 
     info: VideoInfo
@@ -160,8 +159,9 @@ class VideoReader:
             self.close()
 
     def end(self) -> None:
-        """There is nothing more to read than what is decoded by now, even if the source hangs;
-        from any thread, or a handler of signals."""
+        """End after the frames decoded so far, even if the source hangs; callable from any thread
+        or signal handler.
+        """
         self._pump.end()
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class VideoReader:
 
 
 class _Pump:
-    """Runs a source in a thread, `queue_size` frames ahead of whoever calls `get`."""
+    """Runs a source in a thread, `queue_size` frames ahead of the caller of `get`."""
 
     def __init__(
         self,
@@ -189,7 +189,7 @@ class _Pump:
     ) -> None:
         self._source, self._start, self._end, self._keep = source, start, end, keep
         self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
-        self._slots = threading.Semaphore(queue_size)  # what bounds the queue
+        self._slots = threading.Semaphore(queue_size)  # bounds the queue
         self._size = queue_size
         self._drops = drops
         self.dropped = 0
@@ -197,7 +197,7 @@ class _Pump:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        # A daemon, so that a reader nobody closed does not keep the interpreter from ending; the
+        # A daemon, so that an unclosed reader does not keep the interpreter from exiting; the
         # reader's finalizer stops it first.
         self._thread = threading.Thread(
             target=copy_context().run, args=(self._run,), name="aumer-decode", daemon=True

@@ -1,10 +1,10 @@
-"""Where a film goes over to another picture: by a cut at once, or by a dissolve little by little.
+"""Detects scene changes in a video: cuts and dissolves.
 
-Both are told from small gray pictures. What light does to a picture, and what movement does, is
-about a sum of its brightness and its slopes within a small block; what is left of a change after
-that (`_Block`) is small in any one take, however the face turns, blinks or is lit. At a cut all of
-it is left. In a dissolve what is left is the same from one moment to the next, all over the
-picture, because the one picture goes as the other comes: of movement it is not.
+Both are detected in small gray pictures. Within a small block (`_SIDE`), changes by light and
+movement are about a linear combination of an offset, brightness and gradients. The residual is
+small within one take, even if the face turns, blinks or the light changes. At a cut the whole
+change is residual. In a dissolve the residual is the same from one moment to the next all over the
+picture, because one picture fades out as the other fades in; in movement it is not.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import numpy.typing as npt
 
 from aumer.types import FloatArray, ImageArray
 
-#: The small picture, and the side of a block in it, px.
+#: Size of the small picture and of a block, px.
 _WIDTH, _HEIGHT, _SIDE = 64, 48, 8
-#: Each of its pixels is the mean of so many samples along either side.
+#: Each of its pixels is the mean of this number of samples per side.
 _SAMPLES = 4
-#: A cut leaves so much of the change unexplained (mean over blocks, of what two unlike pictures
-#: would leave), and so many times what the last `_RECENT_S` left. Of the shared videos neighboring
-#: frames leave .05 at most at 30 frames/s and .26 at 5; from one of them to another it is .31 to
-#: .77.
+#: Least residual of a cut (mean over blocks, as a share of that of two unrelated pictures), and its
+#: least ratio to the residuals of the last `_RECENT_S`. In the shared videos the residual of
+#: neighboring frames is at most .05 at 30 frames/s and .26 at 5; between two of these videos it is
+#: .31 to .77.
 _CUT, _OUTSTANDING, _RECENT_S = 0.29, 3.0, 0.35
-#: A block has changed that leaves so much, and at a cut such a share of them has: of the shared
+#: Residual of a changed block, and least share of changed blocks at a cut: between the shared
 #: videos .58 to .9.
 _CHANGED, _MOST = 0.15, 0.5
-#: Gray levels squared that noise may leave.
+#: Variance of noise, in squared gray levels.
 _NOISE = 8.0
-#: A dissolve: seconds from one picture to the next of three; how much the two changes between them
-#: agree (correlation), and in which share of the blocks. Short spans are asked for more: the shared
+#: A dissolve: seconds between each two of three pictures; least correlation of the two changes
+#: between them, and least share of blocks in which they agree. Short spans need more: the shared
 #: videos reach .74 and .48 over 1/30 s, .61 and .29 over .13 s; dissolves of up to a second .87 and
 #: .5, of two seconds .9 and .6 over .27 s.
 _SPANS = (
@@ -42,25 +42,24 @@ _SPANS = (
     (4 / 30, 0.72, 0.42),
     (8 / 30, 0.72, 0.42),
 )
-#: In a block they agree with this correlation, and differ by so many gray levels.
+#: Least correlation of the changes in a block, and least change in gray levels.
 _AGREES, _LEVELS = 0.7, 1.0
-#: Over a dissolve's three pictures so much of the change is left unexplained, as of a cut: .018 and
-#: more in dissolves of up to two seconds. A sharp picture that is moved by less than a pixel a
-#: frame is mixed of its neighbors too, and leaves .006.
+#: Least residual over a dissolve's three pictures, measured as for a cut: .018 and more in
+#: dissolves of up to two seconds. A sharp picture that moves by less than a pixel per frame is also
+#: a mix of its neighbors, with a residual of .006.
 _APART = 0.01
-#: Beyond doubt in one frame; else two in a row must show it.
+#: Certain in one frame; else two frames in a row must show it.
 _SURE = (0.92, 0.75)
-#: How long pictures are kept.
+#: How long pictures are stored, s.
 _KEPT_S = 0.6
 
 
 class Scenes:
-    """Sees the frames of a video one after another.
+    """Detects scene changes, frame by frame.
 
     Attributes:
-        mixed_since: while this frame is part of a dissolve, a time (s) from which on all frames
-            are; else NaN. It is known late: for up to a quarter of the dissolve it looks like any
-            other change.
+        mixed_since: while this frame is part of a dissolve, its start (s); else NaN. It is known
+            late: the first quarter of a dissolve may look like any other change.
     """
 
     def __init__(self) -> None:
@@ -73,7 +72,7 @@ class Scenes:
         self.mixed_since = np.nan
 
     def see(self, image: ImageArray, time_s: float) -> bool:
-        """Whether another scene begins with this frame: after a cut, or once a dissolve is over.
+        """Whether a new scene begins with this frame: after a cut or at the end of a dissolve.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -99,7 +98,7 @@ class Scenes:
         return cut or (was_mixed and not confirmed)
 
     def _mixed(self, now: _Picture) -> tuple[float, bool]:
-        """From when on a dissolve goes on, as far as one is seen, and whether beyond doubt."""
+        """The start of the current dissolve (NaN for none), and whether it is certain."""
         since, sure, done = np.inf, False, set()
         times = np.array([p.time_s for p in self._past])
         for span, agreement, share in _SPANS:
@@ -121,7 +120,7 @@ class Scenes:
     # -- from one piece of a video to the next --------------------------------------------------
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """All that the next frames depend on, in arrays that a file can hold."""
+        """The whole state as arrays, which a file can hold."""
         grays = [p.gray for p in self._past]
         return {
             "scene_pictures": np.array(grays, np.uint8).reshape(-1, _HEIGHT, _WIDTH),
@@ -130,7 +129,7 @@ class Scenes:
         }
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self._past = []
         for gray, (time_s, left) in zip(state["scene_pictures"], state["scene_times"], strict=True):
             self._past.append(_Picture(gray, float(time_s)))
@@ -140,10 +139,10 @@ class Scenes:
 
 
 class _Picture:
-    """One small picture, and what may become of it without a cut.
+    """One small picture, and the linear model of its changes without a cut.
 
     Attributes:
-        left: what of the change from the picture before is not explained; 0 of the first.
+        left: the residual of the change from the previous picture; 0 for the first.
     """
 
     def __init__(self, gray: ImageArray, time_s: float) -> None:
@@ -153,7 +152,7 @@ class _Picture:
 
     @property
     def basis(self) -> FloatArray:
-        """(N, 4, P): in each block, orthogonal: offset, brightness, and slopes along x and y."""
+        """(N, 4, P) orthogonal basis of each block: offset, brightness, gradients along x and y."""
         if self._basis is None:
             gray = self.gray.astype(np.float32)
             right, below = np.zeros_like(gray), np.zeros_like(gray)
@@ -162,27 +161,26 @@ class _Picture:
             terms = np.stack(
                 [np.ones_like(self.blocks), self.blocks / 128, _blocks(right), _blocks(below)], 1
             )
-            # A little more of each than there is: slopes of a plain block explain nothing.
+            # Regularized: gradients of a uniform block explain nothing.
             sizes = terms @ terms.swapaxes(1, 2) + np.eye(4, dtype=np.float32)
             self._basis = np.linalg.inv(np.linalg.cholesky(sizes)) @ terms
         return self._basis
 
     def unexplained(self, change: FloatArray) -> FloatArray:
-        """(N, P) what light and movement do not explain of a change, from here or to here."""
+        """(N, P) residual of a change from or to this picture after light and movement."""
         parts = self.basis @ change[..., None]
         left: FloatArray = change - (parts.swapaxes(1, 2) @ self.basis)[:, 0]
         return left
 
     def unlike(self, other: _Picture) -> float:
-        """The unexplained, as a share of what two pictures without likeness would leave.
-
-        0 where most of the picture stays: then somebody came or went.
+        """The mean residual, as a share of that of two unrelated pictures; 0 if most of the picture
+        is unchanged, as when a person enters or leaves.
         """
         left = self.apart(other)
         return float(left.mean()) if (left > _CHANGED).mean() >= _MOST else 0.0
 
     def apart(self, other: _Picture) -> FloatArray:
-        """(N,) the unexplained of each block, in shares of what two unlike ones would leave."""
+        """(N,) residual of each block, as a share of that of two unrelated ones."""
         left = _sizes(self.unexplained(other.blocks - self.blocks))
         left /= self.blocks.var(axis=1) + other.blocks.var(axis=1) + np.float32(_NOISE)
         return left
@@ -191,16 +189,17 @@ class _Picture:
 def _agreement(
     first: _Picture, middle: _Picture, last: _Picture, share: float
 ) -> tuple[float, float]:
-    """How much the changes to and from the middle picture agree, and in which share of blocks.
+    """Correlation of the changes to and from the middle picture, and the share of blocks that
+    agree.
 
-    Nothing is measured where it cannot be that `share`.
+    Both are 0 if the share cannot reach `share`.
     """
     before, after = middle.blocks - first.blocks, last.blocks - middle.blocks
     if (_sizes(before) * _sizes(after) > _LEVELS**4).mean() <= share:
         return 0.0, 0.0
     if first.apart(last).mean() <= _APART:
         return 0.0, 0.0
-    # Light on all of the picture first: blocks of little contrast are not read for it.
+    # Global light is removed first: blocks of little contrast cannot model it.
     level = middle.blocks - middle.blocks.mean()
     size = np.vdot(level, level) + 1
     before = middle.unexplained(before - np.vdot(before, level) / size * level)
@@ -219,8 +218,7 @@ def _sizes(change: FloatArray) -> FloatArray:
 
 
 def _small(image: ImageArray) -> ImageArray:
-    # One sample of many first, then the mean of those: a tenth of the time that the mean of all
-    # takes.
+    # Samples first, then their mean: a tenth of the time of the mean of all pixels.
     size = (_SAMPLES * _WIDTH, _SAMPLES * _HEIGHT)
     some = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     gray = cv2.cvtColor(some, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""What frames can come from, and the right source for what a user names."""
+"""Sources of frames, and the choice of one by what a user names."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class FrameSource(Protocol):
     info: VideoInfo
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
-        """Presentation time (s) of each frame, and what makes its (H, W, 3) uint8 RGB image.
+        """Presentation time (s) of each frame, and a function that returns its (H, W, 3) uint8 RGB
+        image.
 
-        The image must be made before the next frame is asked for.
+        The function must be called before the next frame is requested.
         """
 
     def close(self) -> None:
-        """Release what the source holds; harmless when repeated."""
+        """Release the source; harmless when repeated."""
 
 
 def open_source(source: Source, fps: float | None) -> FrameSource:
@@ -56,7 +57,7 @@ def open_source(source: Source, fps: float | None) -> FrameSource:
     return FileSource(path, fps)
 
 
-#: How many names of a folder are compared with one that is not there.
+#: How many names of a folder are compared with a missing one.
 _LISTED = 10_000
 
 
@@ -65,7 +66,7 @@ def is_camera(source: object) -> bool:
 
 
 def existing_path(source: object) -> Path:
-    """The file or folder that `source` names, or the error that says why it cannot be read."""
+    """The file or folder that `source` names; raises with the reason if it cannot be read."""
     if not isinstance(source, (str, os.PathLike)):
         raise UsageError(
             "a video is a file, a folder of images, an array (T, H, W, 3) uint8 RGB or a camera's "
@@ -79,7 +80,7 @@ def existing_path(source: object) -> Path:
         if "://" in text:
             raise VideoError(f"{text}: addresses are not read; download the video first")
         hint = f" For camera {text} give the number itself (int)." if text.isdigit() else ""
-        with contextlib.suppress(OSError):  # no folder, or one that may not be read
+        with contextlib.suppress(OSError):  # no folder, or no permission
             beside = (p.name for p in islice(path.parent.iterdir(), _LISTED))
             hint = hint or did_you_mean(path.name, beside, least=0.8)
         raise VideoError(
@@ -91,7 +92,7 @@ def existing_path(source: object) -> Path:
         raise VideoError(f"{path} is neither a file nor a folder; a camera is named by its index")
     with readable(text):
         empty = not path.stat().st_size
-        path.open("rb").close()  # FFmpeg would only say that it cannot
+        path.open("rb").close()  # FFmpeg would not say why
     if empty:
         raise VideoError(f"{path} is empty (0 bytes); copy or download it again")
     return path

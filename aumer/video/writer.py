@@ -1,4 +1,4 @@
-"""Video files that are either whole or not there, written picture by picture."""
+"""Writes videos picture by picture; a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from aumer.files import StrPath, TemporaryFolder, atomic_write, check_target
 from aumer.types import ImageArray
 from aumer.video.container import set_times
 
-#: Codecs that every build of OpenCV writes, by the containers that hold them: MPEG-4 part 2 at
-#: OpenCV's bit rate (about 36 dB on a face with noise), Motion JPEG, and lossless FFV1.
+#: Codecs that every build of OpenCV writes, and their containers: MPEG-4 part 2 at OpenCV's bit
+#: rate (about 36 dB on a face with noise), Motion JPEG, and lossless FFV1.
 CODECS = {
     "mp4v": (".mp4", ".mov", ".mkv"),
     "MJPG": (".avi", ".mkv", ".mov"),
     "FFV1": (".avi", ".mkv"),
 }
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
-#: Bytes that a video leaves free on the disk, and pictures between two looks.
+#: Bytes left free on the disk, and pictures between two checks.
 _LEFT_FREE, _LOOK = 50_000_000, 30
-#: Containers that can say of each picture when it is shown.
+#: Containers with a time for each picture.
 TIMED = (".mp4", ".mov")
 
 
 def codec_for(path: StrPath, codec: str | None = None) -> str:
-    """The codec that a video of this name gets: `codec`, or the first that its container holds.
+    """The codec for a video of this name: `codec`, or the first that its container supports.
 
     Raises:
-        UsageError: the suffix is no container's, or the container does not hold `codec`.
+        UsageError: the suffix is unknown, or the container does not support `codec`.
     """
     suffix = as_path("path", path).suffix.lower()
     fitting = [name for name, suffixes in CODECS.items() if suffix in suffixes]
@@ -51,14 +51,14 @@ def codec_for(path: StrPath, codec: str | None = None) -> str:
 
 
 class VideoFile:
-    """A video being written. It gets its name when its ``with`` block ends without an error.
+    """A video being written. The file appears when its ``with`` block ends without an error.
 
     Args:
         path: .mp4, .mov, .mkv or .avi. Its folder must exist.
         fps: pictures per second.
-        size: (width, height) px of every picture. The codecs take even ones: an odd side gets a px
-            more, which repeats the edge.
-        codec: one of `CODECS`; by default the first that the container holds.
+        size: (width, height) px of every picture. The codecs need even sizes: an odd side is padded
+            by one px, which repeats the edge.
+        codec: one of `CODECS`; by default the first that the container supports.
         overwrite: replace an existing file.
 
     Raises:
@@ -97,12 +97,12 @@ class VideoFile:
         """Add a picture: (height, width, 3) uint8 RGB.
 
         Args:
-            time_s: when it is shown, in seconds, rising; of every picture or of none. The first is
-                shown at 0, whatever its time. Without, pictures follow one another at `fps`.
+            time_s: its time in seconds, increasing; for every picture or for none. The first is
+                shown at 0, whatever its time. Without times, pictures follow at `fps`.
 
         Raises:
-            UsageError: a time, and the container is none of `TIMED`; or the disk has no room for
-                more. What was written until then is a video.
+            UsageError: a time is given and the container is not in `TIMED`; or the disk is nearly
+                full. The pictures written until then are a valid video.
         """
         if self._count % _LOOK == 0:
             self._check_room()
@@ -113,7 +113,7 @@ class VideoFile:
             )
         width, height = self._size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            # OpenCV would drop it without a word.
+            # OpenCV would drop it silently.
             raise ValueError(
                 f"a picture of this video is ({height}, {width}, 3) uint8; found {image.shape} "
                 f"{image.dtype}"
@@ -128,7 +128,9 @@ class VideoFile:
             self._times.append(time_s)
 
     def _check_room(self) -> None:
-        """OpenCV says nothing of a full disk, and what it has written then is no video."""
+        """Raise if the disk is nearly full: OpenCV does not report it, and its file would be
+        invalid.
+        """
         here, there = self._folder.path, Path(os.path.realpath(self._path)).parent
         made = self._made.stat().st_size if self._made.exists() else 0
         one_disk = here.stat().st_dev == there.stat().st_dev
@@ -141,7 +143,7 @@ class VideoFile:
                 )
 
     def discard(self) -> None:
-        """Let go of what was written, unless it has its name by now."""
+        """Delete the unfinished video."""
         self._writer.release()
         self._folder.close()
 
@@ -167,7 +169,7 @@ class VideoFile:
         if self._times is not None:
             try:
                 set_times(self._made, self._times)
-            except ValueError as error:  # some of it was not written, of which OpenCV says nothing
+            except ValueError as error:  # part of it was not written, which OpenCV does not report
                 raise UsageError(
                     f"cannot write {self._path}: the video came out damaged ({error}), as where a "
                     f"disk is full or a quota used up; see {self._folder.path.parent}"

@@ -1,1 +1,1 @@
-"""A local web page on which results are looked at beside the video, and corrected."""
+"""A local web page for viewing results beside the video and correcting them."""

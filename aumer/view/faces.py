@@ -1,4 +1,4 @@
-"""Faces for the page: cut out at one place, enlarged, and with their motion magnified."""
+"""Face images for the page: cropped at a box, resized, with optional motion magnification."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aumer.results.crops import crop_face
 from aumer.types import ImageArray
 from aumer.video.access import AnyFrame
 
-#: Frames over which motion is magnified at most, and the magnifier's factor at most.
+#: Most frames over which motion is magnified, and the largest factor.
 _LONGEST, MOST = 600, 40.0
 
 
 def png(image: ImageArray) -> bytes:
-    """(H, W, 3) uint8 RGB as PNG, every pixel as it is."""
+    """(H, W, 3) uint8 RGB as PNG, lossless."""
     return _encoded(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
@@ -41,14 +41,14 @@ def face(
     since: int | None = None,
     alpha: float = 0.0,
 ) -> ImageArray:
-    """The face of a frame, cut at a box, (size, size, 3) uint8.
+    """The face of a frame, cropped at a box: (size, size, 3) uint8.
 
     Args:
-        since: the frame that magnification starts from, which stays as it is.
-        alpha: the factor (Wu et al. 2012) by which motion since then is magnified; 0 for not.
+        since: the reference frame of magnification, which is unchanged.
+        alpha: the factor (Wu et al. 2012) for motion since then; 0 for none.
 
     Raises:
-        UsageError: too many frames lie between, or a factor that is none.
+        UsageError: too many frames in between, or an invalid factor.
     """
     if not alpha or since is None or since >= number:
         return crop_face(frames[number], box, size)

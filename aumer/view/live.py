@@ -1,7 +1,7 @@
-"""The page of a live run: its picture, how much moves, and a stream of what is told.
+"""The page of a live run: its picture, the amount of motion, and a stream of events.
 
-It is guarded as the page of `aumer view` is (`aumer.view.server`). What was told is kept for those
-who come later, as far as it is not long ago; of pictures there is the last one alone.
+Access is guarded as for the page of `aumer view` (`aumer.view.server`). Recent events are stored
+for pages that are opened later; of pictures only the last one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from aumer.view.faces import jpeg
 from aumer.view.server import HANDLERS, GuardedListener
 from aumer.web import Pages
 
-#: Lines that are kept, seconds between two looks at them, and until a sign of life.
+#: Number of stored lines, seconds between two checks for new ones, and between keep-alive messages.
 _KEPT, _LOOK_S, _ALIVE_S = 500, 0.05, 15.0
-#: Pictures are shown no wider than this, px, and curves with so many points.
+#: Largest width of pictures, px, and number of points of curves.
 _WIDEST, _POINTS = 640, 150
 
 
 class LiveSite(GuardedListener):
-    """A server for one live run; `show` takes its steps."""
+    """A server for one live run; `show` takes each step."""
 
     def __init__(self, summary: LiveSummary) -> None:
         self._lines = EventLines(summary)
@@ -75,7 +75,7 @@ class LiveSite(GuardedListener):
         super().__init__(Starlette(routes=routes, exception_handlers=HANDLERS), "aumer live")
 
     def show(self, step: LiveStep) -> None:
-        """Take the next step of the run."""
+        """Show the next step of the run."""
         state = json.dumps(_state(step), allow_nan=False)
         self._tell(self._lines.of(step))
         with self._lock:
@@ -83,7 +83,7 @@ class LiveSite(GuardedListener):
             self._state = self._state[0] + 1, state
 
     def end(self) -> None:
-        """The run is over: tell it, and stop serving."""
+        """Send the end of the run, and stop the server."""
         self._tell(self._lines.ended())
         self._over = True
         self.stop()
@@ -117,7 +117,7 @@ class LiveSite(GuardedListener):
 
 
 def _state(step: LiveStep) -> dict[str, Any]:
-    """What the page shows besides events."""
+    """The page's content besides events."""
     every = max(1, -(-len(step.times) // _POINTS))
     curve = np.where(np.isfinite(step.curve), step.curve, -1)[::-1][::every][::-1]
     height, width = step.frame.image.shape[:2]

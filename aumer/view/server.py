@@ -1,8 +1,8 @@
-"""The server behind the page: on the loopback alone, for whoever has the token.
+"""The server of the page, only on the loopback and only with the token.
 
-Every path but the first asks for a cookie that the address with the token has set. What is read of
-the disk are the files that the server was started with, each by its number; no path comes from the
-browser. Other pages that are open in the same browser can neither read nor write here.
+Every path but the first needs a cookie, which is set by the address with the token. Only files
+given at the start of the server are read, each by its number; the browser sends no paths. Other
+pages in the same browser can neither read nor write here.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from aumer.view.faces import face, jpeg, png
 from aumer.view.shown import Shown, exports
 from aumer.web import LOOPBACK, Listener, Pages, json_body, same, with_headers
 
-#: Bytes of a request.
+#: Largest size of a request, bytes.
 _LARGEST = 32 << 20
 
 
 class GuardedListener(Listener):
-    """A listener on the loopback that lets in whoever has a token.
+    """A listener on the loopback that requires a token.
 
     Args:
         printed_by: the command that prints the address.
 
     Attributes:
-        token: what the address must hold.
+        token: the token that the address must have.
         port: chosen by the system.
         address: to open in a browser.
-        opening: the same, good for one use: whoever starts a browser with an address shows it to
-            all users of the machine, in the list of its processes.
+        opening: the same for one use only: the command line of a browser, with the address, is
+            visible to all users of the machine in the list of processes.
     """
 
     def __init__(self, app: ASGIApp, printed_by: str) -> None:
@@ -49,7 +49,7 @@ class GuardedListener(Listener):
         self.address = f"http://{LOOPBACK}:{self.port}/?token={self.token}"
         once = secrets.token_urlsafe(32)
         self.opening = f"http://{LOOPBACK}:{self.port}/?token={once}"
-        # A film may be on its way for hours: it is not waited for.
+        # Sending a video may take hours; the server does not wait for it.
         self.answer(_Guard(app, self.token, self.port, once, printed_by))
 
 
@@ -61,7 +61,7 @@ class Site(GuardedListener):
 
 
 def application(shown: Sequence[Shown]) -> ASGIApp:
-    """The server's application, which a `GuardedListener` guards: see the module."""
+    """The server's application, which needs a `GuardedListener`: see the module."""
     pages = Pages("aumer.view")
 
     def video(request: Request) -> Shown:
@@ -168,7 +168,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code)
 
 
-#: How what goes wrong is answered.
+#: Responses to errors.
 HANDLERS: dict[Any, Any] = {AumerError: _said, HTTPException: _refused}
 
 
@@ -187,11 +187,11 @@ def _number(ask: Any, name: str) -> float:
 
 
 class _Guard:
-    """Lets in whoever has the token, or the cookie that it gave, from this very address."""
+    """Allows requests with the token, or with the cookie set by it, to exactly this address."""
 
     def __init__(self, app: ASGIApp, token: str, port: int, once: str, printed_by: str) -> None:
         self._app, self._token, self._once, self._printed_by = app, token, once, printed_by
-        # Cookies know no ports, and another server of ours may be open in the same browser.
+        # Cookies ignore ports, and another aumer server may be open in the same browser.
         self._cookie = f"aumer-view-{port}"
         self._hosts = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
 
@@ -208,11 +208,11 @@ class _Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
-        if host not in self._hosts:  # a name that somebody's DNS leads here
+        if host not in self._hosts:  # a name that some DNS server resolves to this machine
             return JSONResponse({"error": "wrong host"}, 403)
         given = parse_qs(request.url.query).get("token", [""])[0]
         if request.url.path == "/" and given and self._opens(given):
-            # The token leaves the address, and so the history and every picture of the screen.
+            # Removes the token from the address, and thus from the history and from screenshots.
             response = RedirectResponse("/", 303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return response
@@ -224,7 +224,7 @@ class _Guard:
                 media_type="text/plain",
             )
         if request.method not in ("GET", "HEAD"):
-            # Pages of other ports are of the same site to a cookie, not of the same origin.
+            # For cookies, other ports are the same site; they are not the same origin.
             origin = request.headers.get("origin", "")
             kind = request.headers.get("content-type", "").partition(";")[0].strip()
             if origin != f"http://{host}" or kind != "application/json":

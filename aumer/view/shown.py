@@ -1,4 +1,4 @@
-"""What the page shows of a video: its frames, curves, the face's track, and sets of intervals."""
+"""The data of a video on the page: frames, curves, the face's track, and sets of intervals."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ from aumer.session import as_settings, cache_of
 from aumer.types import FaceTrack, Features
 from aumer.video.access import AnyFrame
 
-#: Of a result's settings, those that are a `Settings`.
+#: Sections of a result's settings that belong to `Settings`.
 _SECTIONS = ("face", "motion", "rules")
 
 
 @dataclass(frozen=True)
 class CoderLayer:
-    """A set of intervals: a result's, or a coder's.
+    """A set of intervals, from a result or a coder.
 
     Attributes:
-        id: tells it from the others of its video.
-        path: its file; None for what was spotted now.
-        file: its content, all of it in frames of this video.
-        changed: the file is of another edition of the video, so that its frames are those nearest
-            to its times.
-        revision: digest of the file as it was read.
-        result: whose intervals they are; None for a coder's.
-        features, track: of the result, where they are kept.
-        alarms: false alarms a minute that can be asked for, and are in force; see
+        id: unique within its video.
+        path: its file; None if it was spotted now.
+        file: its content, with frames of this video.
+        changed: whether the file is of another edition of the video; its frames are then those
+            nearest to its times.
+        revision: digest of the file when it was read.
+        result: the result of the intervals; None for a coder's.
+        features, track: of the result, if cached.
+        alarms: false alarms per minute: available values and the present one; see
             `aumer.spotting.interface.SpotterModel.false_alarms`.
     """
 
@@ -76,7 +76,7 @@ class CoderLayer:
 
     @property
     def name(self) -> str:
-        """As the page calls it."""
+        """Its name on the page."""
         if self.result is not None:
             face = "" if self.result.face is None else f", face {self.result.face}"
             return f"{self.path.name if self.path else 'spotted now'}{face}"
@@ -88,10 +88,10 @@ class Shown:
     """A video on the page.
 
     Attributes:
-        path: of the file, or of a folder of images.
-        fps: as it was given; needed for a folder.
-        layers: by their order on the page; the first is what a coder begins with.
-        notes: what the user should know.
+        path: the file or the folder of images.
+        fps: the given frame rate; required for a folder.
+        layers: in their order on the page; a coder starts from the first.
+        notes: notes for the user.
     """
 
     path: Path
@@ -105,11 +105,11 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """The video's."""
+        """The video's name."""
         return printable(self.path.name)
 
     def layer(self, id: str) -> CoderLayer:
-        """Raises UsageError: there is none of that id."""
+        """The layer of this id; raises UsageError if there is none."""
         for one in self.layers:
             if one.id == id:
                 return one
@@ -146,13 +146,13 @@ class Shown:
         self.layers.append(CoderLayer(f"a{len(self.layers)}", path, file, changed, _revision(path)))
 
     def use_kept(self, cache: Path | None) -> None:
-        """Take up motion and track of results, where they are kept."""
+        """Load motion and track of results from the cache, if they are there."""
         for k, layer in enumerate(self.layers):
             if layer.result is None or layer.features is not None or layer.changed:
                 continue
             try:
                 kept = _kept(self.path, layer.result, self.frames.content, cache)
-            except AumerError:  # settings of parts that are not here: it is shown without
+            except AumerError:  # settings need parts that are not installed: it is shown without
                 continue
             if kept is not None:
                 features, track = kept
@@ -162,7 +162,7 @@ class Shown:
     # -- what the page asks for --------------------------------------------------------------------
 
     def about(self) -> dict[str, Any]:
-        """The video and its sets of intervals, as JSON has them."""
+        """The video and its sets of intervals, as JSON values."""
         info = self.frames.info
         return {
             "name": self.name,
@@ -179,7 +179,7 @@ class Shown:
 
     def _about(self, layer: CoderLayer) -> dict[str, Any]:
         result = layer.result
-        # Two files of one coder, two coders of one name.
+        # One coder may have two files, and two coders the same name.
         alike = [one for one in self.layers if one.name == layer.name and one.id != layer.id]
         which = f" ({layer.path})" if alike and layer.path else ""
         return {
@@ -200,9 +200,10 @@ class Shown:
         }
 
     def data(self) -> bytes:
-        """Times of all frames, and curves: a JSON head, its length before it (uint32), padded to 8
-        bytes; then arrays in little endian, at the places that the head names. Made once: an hour
-        takes a second."""
+        """Times of all frames, and curves: the length of a JSON header (uint32), the header,
+        padding to 8 bytes, then little-endian arrays at the offsets in the header. Made once: an
+        hour of video takes a second.
+        """
         results = tuple(one.id for one in self.layers if one.result is not None)
         if self._curves is None or self._curves[0] != results:
             self._curves = results, self._packed()
@@ -254,7 +255,7 @@ class Shown:
         }
 
     def box(self, id: str | None, frame: int) -> npt.NDArray[np.float32] | None:
-        """The face's box in the frame nearest to this one that has it."""
+        """The face's box in the nearest frame that has one."""
         tracks = [one.track for one in self.layers if one.track and id in (None, one.id)]
         if not tracks or not tracks[0].valid.any():
             return None
@@ -265,10 +266,10 @@ class Shown:
         return found
 
     def again(self, id: str, sensitivity: float) -> dict[str, Any]:
-        """A result's motion spotted in with another sensitivity.
+        """Spot again in a result's motion, with another sensitivity.
 
         Raises:
-            UsageError: its motion is not kept, or the spotter has no such sensitivity.
+            UsageError: its motion is not cached, or the spotter has no such sensitivity.
         """
         layer = self.layer(id)
         if layer.features is None or layer.result is None:
@@ -285,17 +286,17 @@ class Shown:
         """Save a coder's intervals beside the video.
 
         Args:
-            asked: ``coder``, ``base`` (the set that was begun with), ``revision`` (of the coder's
-                file as the page knows it, or None), ``expressions``, and ``replace`` (the user said
-                that another's changes may go).
+            asked: ``coder``, ``base`` (the set that the coder started from), ``revision`` (of the
+                coder's file as the page knows it, or None), ``expressions``, and ``replace`` (the
+                user confirmed that another's changes may be overwritten).
 
         Returns:
-            The set of intervals, as `about` has it; or ``{"conflict": why}``.
+            The set of intervals, as in `about`; or ``{"conflict": why}``.
 
         Raises:
-            UsageError: something in it is wrong, or the system refuses to write.
+            UsageError: an invalid value, or the system refuses to write.
         """
-        with self._saving:  # of two pages that save at once, the second is told of the first
+        with self._saving:  # if two pages save at once, the second one is notified
             return self._save(asked)
 
     def _save(self, asked: Any) -> dict[str, Any]:
@@ -316,7 +317,7 @@ class Shown:
                     "conflict": f"{path.name} was not loaded here, or was changed since: it holds "
                     f"{len(other.expressions)} expressions of {other.coder or 'somebody'}{last}"
                 }
-            # What is lost of theirs is told, too.
+            # Lists the lost changes, too.
             before = in_frames(AnnotationFile.load(path), self.frames.times, self.frames.content)[0]
         saved = replace(
             before.changed(expressions, coder),
@@ -339,17 +340,17 @@ class Shown:
     # -- what is not saved yet ---------------------------------------------------------------------
 
     def keep_draft(self, asked: Any) -> dict[str, Any]:
-        """Keep what a coder has in hand and not saved, for when the page, the browser or this
-        program ends: in a file beside the video, and where none can be written, while this runs.
+        """Store a coder's unsaved changes in case the page, the browser or this program ends: in a
+        file beside the video or, if it cannot be written, in memory.
 
-        The browser's own store would not do: it is of a port, which is another the next time.
+        The browser's storage cannot be used: it belongs to a port, which differs the next time.
 
         Args:
-            asked: ``coder``, ``base`` (the set that was begun with), ``expressions``; these are
-                None where nothing is left to keep.
+            asked: ``coder``, ``base`` (the set that the coder started from), ``expressions`` (None
+                to delete the draft).
 
         Returns:
-            ``kept``: the file's name, if there is one.
+            ``kept``: the file's name, if any.
 
         Raises:
             UsageError: something in it is wrong.
@@ -374,18 +375,18 @@ class Shown:
             )
             try:
                 atomic_write(self._drafted, self._draft.to_json(), overwrite=True)
-            except AumerError:  # nor could it be saved there, which is said when somebody saves
+            except AumerError:  # saving would fail there, too, and report the error
                 return {"kept": None}
             return {"kept": self._drafted.name}
 
     def draft(self) -> dict[str, Any] | None:
-        """What was not saved, as the page shows it; None where there is none."""
+        """The unsaved changes, as the page shows them; None if there are none."""
         file, path = self._draft, self._drafted
         try:
             when = path.stat().st_mtime if path.is_file() else time.time()
             if file is None and path.is_file():
                 file = AnnotationFile.load(path)
-        except (AumerError, OSError):  # cut off by what ended it: nothing of use is in it
+        except (AumerError, OSError):  # truncated by a crash: nothing useful is in it
             return None
         if file is None:
             return None
@@ -404,7 +405,9 @@ class Shown:
         return self.path.with_name(f"{self.path.name}{SUFFIX}~")
 
     def _begun(self, id: str, path: Path) -> AnnotationFile:
-        """What a coder's changes are told from: their own file, or what they began with."""
+        """The reference for a coder's changes: their own file, or the set that they started
+        from.
+        """
         if not id:
             return AnnotationFile(self.path.name)
         base = self.layer(id)
@@ -419,11 +422,11 @@ class Shown:
             asked: ``suffix``, ``expressions``.
 
         Raises:
-            UsageError: no such format, or something in it is wrong.
+            UsageError: no such format, or an invalid value.
         """
         root = Node(asked)
         suffix = root["suffix"].text()
-        made = format_of(f"x{suffix}") if suffix in exports() else None  # one text, nothing beside
+        made = format_of(f"x{suffix}") if suffix in exports() else None  # a single text file
         if not isinstance(made, Exchange):
             root["suffix"].fail(f"one of {', '.join(exports())}")
         found = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
@@ -437,7 +440,7 @@ class Shown:
 
 
 def exports() -> tuple[str, ...]:
-    """How files of the formats end that intervals alone fill, but for our own."""
+    """File endings of other formats that need only intervals."""
     return tuple(s for s in annotation_endings() if s != SUFFIX)
 
 
@@ -448,12 +451,13 @@ def gather(
     cache: Path | None,
     progress: Progress | None = None,
 ) -> list[Shown]:
-    """The videos that are named, or that named results and annotations are of.
+    """The given videos, and the videos of given results and annotations.
 
-    Beside a video its result (``NAME.json``, or the stem's) and coders' annotations are looked for.
+    A video's result (``NAME.json`` or ``STEM.json``) and coders' annotations are searched beside
+    it.
 
     Raises:
-        UsageError: a file cannot be read or is of no video that can be found.
+        UsageError: a file cannot be read or its video is not found.
         VideoError: a video cannot be read.
     """
     videos: dict[Path, list[tuple[Path, SpotResult | None]]] = {}
@@ -475,7 +479,7 @@ def gather(
         files = given_files
         if all(result is None for _, result in files):
             files = [*_beside(video), *files]
-        # Frames and times are those of the result.
+        # Frames and times are taken from the result.
         rates = (_section(r, "input").get("fps") for _, r in files if r is not None)
         rate = next(rates, None) if fps is None else fps
         one = Shown(video, AnyFrame(video, fps=rate, cache=kept, progress=progress), rate)
@@ -490,7 +494,7 @@ def gather(
                 continue
             try:
                 one.add_annotations(path)
-            except UsageError as error:  # nobody asked for it: the others are shown all the same
+            except UsageError as error:  # it was not requested: the others are still shown
                 one.notes.append(f"{path.name} is left out: {error}")
         one.use_kept(cache)
         shown.append(one)
@@ -513,15 +517,15 @@ def _kind(path: Path) -> str:
 
 
 def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
-    """The video that a result or annotations are of: one that is given too, or lies beside it."""
+    """The video of a result or annotations: a given one, or one beside it."""
     stem = bare(path.name)
     found = [video for video in videos if (video.name == name if name else video.stem == stem)]
     beside = path.with_name(name) if name and Path(name).name == name else None
-    if len(found) > 1 and beside in found:  # several of one name, in folders of their own
+    if len(found) > 1 and beside in found:  # several with the same name in different folders
         found = [beside]
     if not found and beside is not None and exists(beside):
         found = [beside]
-    if not found and len(videos) == 1:  # it may have got another name since
+    if not found and len(videos) == 1:  # it may have been renamed
         found = list(videos)
     if not found and not name:
         found = [p for p in sorted(path.parent.glob(f"{_escaped(stem)}.*")) if _is_film(p)]
@@ -532,7 +536,7 @@ def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
 
 
 def _origin(layer: CoderLayer) -> str:
-    """What a coder's file says that it was begun with."""
+    """The name that a coder's file gives for the set that it started from."""
     return layer.path.name if layer.path else layer.name
 
 
@@ -543,7 +547,7 @@ def _is_film(path: Path) -> bool:
 
 
 def _beside(video: Path) -> Iterable[tuple[Path, SpotResult | None]]:
-    """The result beside a video, if there is one of this very name."""
+    """The result beside a video, if it is of exactly this name."""
     for path in dict.fromkeys((video.with_name(f"{video.name}.json"), video.with_suffix(".json"))):
         if not path.is_file():
             continue
@@ -569,7 +573,7 @@ def _revision(path: Path) -> str | None:
 
 
 def _section(result: SpotResult, name: str) -> Mapping[str, Any]:
-    """A section of a result's settings; empty where there is none, or something else."""
+    """A section of a result's settings; empty if missing or invalid."""
     found = result.settings.get(name)
     return found if isinstance(found, Mapping) else {}
 
@@ -579,7 +583,7 @@ def _settings(result: SpotResult) -> Mapping[str, Any]:
 
 
 def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
-    """The spotter of a result, with its settings and, if given, another sensitivity."""
+    """The spotter of a result with its settings and, if given, another sensitivity."""
     micro = _section(result, "kind").get("micro_max_s")
     settings = as_settings(_settings(result))
     settings = replace(settings, face=replace(settings.face, follow="largest"))
@@ -591,16 +595,16 @@ def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
 def _alarms(result: SpotResult) -> tuple[float, float, float] | None:
     try:
         spotter = _again(result, None)
-        # Another network, graph or version would find something else at the same sensitivity.
+        # Another network, graph or version would spot differently at the same sensitivity.
         return spotter.false_alarms if spotter.made(result) else None
-    except AumerError:  # the spotter of a plugin, or weights, that are not here now
+    except AumerError:  # the plugin or the weights of the spotter are not available
         return None
 
 
 def _kept(
     video: Path, result: SpotResult, content: str, cache: Path | None
 ) -> tuple[Features, FaceTrack] | None:
-    """Motion and track of a result, where an earlier run has kept them."""
+    """Motion and track of a result, if an earlier run cached them."""
     given = _section(result, "input")
     start, end, fps = (given.get(name) for name in ("start", "end", "fps"))
     if result.digests.get("content") != content:
@@ -623,7 +627,7 @@ def _curves(
     """Title, unit, times and named curves of each group."""
     features, result = layer.features, layer.result
     if features is not None and len(features):
-        at = features.times + 1 / features.rate  # a row's motion is done at its end
+        at = features.times + 1 / features.rate  # the motion of a row is complete at its end
         share = 100 / features.eye_distance
         each = distances(features) * share
         unit = "% of eye distance"
@@ -637,7 +641,7 @@ def _curves(
 
 
 def _unit_curves(result: SpotResult) -> dict[str, npt.NDArray[np.float32]]:
-    """Probability of each action unit that was read, over each expression; NaN between them."""
+    """Probability of each action unit that was read, during each expression; NaN in between."""
     times = result.scores.times
     curves: dict[str, npt.NDArray[np.float32]] = {}
     for e in result.expressions:
