@@ -56,8 +56,8 @@ lend() {
   done
 }
 give_back() { for ((k = ${#lent[@]} - 1; k >= 0; k--)); do umount -l "${lent[k]}"; done; lent=(); }
-lent=() pip=()
-trap give_back EXIT
+lent=() pip=() aside=$(mktemp -d)
+trap 'give_back; rm -rf "$aside"' EXIT
 
 # Of a descriptor of its own: what a step starts might read the steps from its stdin.
 while read -r -u 3 word rest; do
@@ -65,7 +65,7 @@ while read -r -u 3 word rest; do
     FROM)
       [[ $rest == debian:bookworm-slim ]] || { echo "no way to make $rest here" >&2; exit 2; }
       start=$SECONDS
-      debootstrap --variant=minbase bookworm "$root" >"$root.log" 2>&1 || { tail "$root.log"; exit 1; }
+      debootstrap --variant=minbase bookworm "$root" >"$aside/log" 2>&1 || { tail "$aside/log"; exit 1; }
       note $((SECONDS - start)) "debootstrap bookworm, minbase"
       lend ;;
     ENV) for one in $rest; do environment+=("$one"); done ;;
@@ -81,7 +81,7 @@ while read -r -u 3 word rest; do
       echo "=== $rest"
       # The machine's own package sources go last: they win over the Containerfile's.
       chroot "$root" env -i "${environment[@]}" DEBIAN_FRONTEND=noninteractive "${pip[@]}" \
-        sh -euc "cd $folder; $rest" 3<&- </dev/null >"$root.log" 2>&1 || { tail -n 30 "$root.log"; exit 1; }
+        sh -euc "cd $folder; $rest" 3<&- </dev/null >"$aside/log" 2>&1 || { tail -n 30 "$aside/log"; exit 1; }
       note $((SECONDS - start)) "RUN ${rest:0:70}" ;;
     USER) user=$rest ;;
     WORKDIR) folder=$rest ;;
@@ -94,12 +94,11 @@ while read -r -u 3 word rest; do
   esac
 done 3< <(steps)
 give_back
-rm -f "$root.log"
 size=$(du -sm "$root" | cut -f1)
 
 # -- what the container promises -------------------------------------------------------------------
 if [[ -n $video ]]; then cp "$video" "$root$volume/"; given=$volume/$(basename "$video"); else given=""; fi
-cat >"$root.inside" <<'SH'
+cat >"$aside/inside" <<'SH'
 # Inside: mounts of our own, no network. $1 root, $2 volume, $3 folder; what follows is done.
 set -euo pipefail
 root=$1 volume=$2 folder=$3 user=$4 given=$5; shift 5
@@ -122,7 +121,7 @@ SH
   printf 'ENVIRONMENT=('; printf '%q ' "${environment[@]}" AUMER_TOKEN=a-token-for-this-trial-alone; printf ')\n'
   printf 'ENTRY=('; printf '%q ' "${entry[@]}"; printf ')\nCOMMAND=('; printf '%q ' "${command[@]}"
   printf ')\nHEALTH=('; printf '%q ' "${health[@]}"; printf ')\n'
-  cat "$root.inside"
+  cat "$aside/inside"
   cat <<'SH'
 inside() { chroot "$root" "${export_to[@]}" setpriv --reuid "${user%:*}" --regid "${user#*:}" --clear-groups \
   --no-new-privs --bounding-set=-all --inh-caps=-all sh -c "cd $folder; exec \"\$@\"" sh "$@"; }
@@ -182,11 +181,10 @@ kill -TERM "${child:-$server}"; wait $server && code=0 || code=$?
 say "ended by SIGTERM with exit code $code; left in $volume/serve: $(ls "$root$volume/serve/jobs" | wc -l) jobs"
 inside "${ENTRY[@]}" serve --purge
 SH
-} >"$root.run"
+} >"$aside/run"
 status=0
 unshare --net --mount --pid --fork --propagation private --mount-proc \
-  bash "$root.run" "$root" "$volume" "$folder" "$user" "$given" || status=$?
-rm -f "$root.inside" "$root.run"
+  bash "$aside/run" "$root" "$volume" "$folder" "$user" "$given" || status=$?
 printf '\n%s\n' "figures of the image:"
 printf '%s\n' "${figures[@]}" "$(printf '%6s MiB  %s' "$size" "the root file system")" \
   "$(printf '%6s s  %s' $((SECONDS - began)) "in all")"

@@ -69,9 +69,6 @@ _SAME_TIME_S = 1e-6
 #: Tolerance of gaps: files round times to milliseconds, and 5 frames per second of a film at 29.97
 #: are 200.2 ms apart.
 _SAME_GAP_S = 2e-3
-#: Number of chunks after which freed memory is returned to the system: ten seconds free 20 MB and
-#: more.
-_GIVE_BACK = 1
 #: Frames whose eyelids and head pose are computed together.
 _SIGNS_AT_ONCE = 10_000
 
@@ -367,8 +364,7 @@ def reached(
                 chunk.add(frame, faces, tracker.mixed_since)
                 before = keep_chunk()
                 done += 1
-                if done % _GIVE_BACK == 0:
-                    give_back_memory()
+                give_back_memory()  # a chunk leaves 20 MB and more that is free
                 chunk = _Chunk(pool, motions, settings)
                 if keeps_s is not None:
                     while first < done - 1 and (

@@ -128,9 +128,10 @@ class Decoder(TrackDecoder):
         rows = np.arange(len(values))
         for c in range(values.shape[1]):
             values[~usable, c] = np.interp(rows[~usable], rows[usable], values[usable, c])
+        np.clip(values, 0, 1, out=values)
         found: list[Expression] = []
         for begin, end in runs(bridged):
-            of_kind = {k: self._of_kind(values[begin:end].clip(0, 1), k, rate) for k in KINDS}
+            of_kind = {k: self._of_kind(values[begin:end], k, rate) for k in KINDS}
             for kind, rival in zip(KINDS, reversed(KINDS), strict=True):
                 outdone = _outdone(of_kind[kind], of_kind[rival], self.rivalry)
                 found += [

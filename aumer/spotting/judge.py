@@ -249,13 +249,21 @@ def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[lis
     if not others:
         return [[0.0, 0.0] for _ in own]
     onset, offset, score = np.array([(o.onset, o.offset, o.score) for o in others]).T
+    order = np.argsort(onset, kind="stable")
+    begins, longest = onset[order], (offset - onset).max()
     found = []
     for e in own:
-        # Vectorized: an hour has thousands of proposals.
-        shared = np.minimum(offset, e.offset) - np.maximum(onset, e.onset) + 1
-        iou = np.maximum(shared, 0) / (len(e.interval) + offset - onset + 1 - np.maximum(shared, 0))
-        best = int(np.lexsort((score, iou))[-1])
-        found.append([float(iou[best]), float(_odds(score[best])) if iou[best] > 0 else 0.0])
+        # Only these can overlap it: ten hours have tens of thousands of proposals.
+        first, after = np.searchsorted(begins, (e.onset - longest, e.offset + 1))
+        near = np.sort(order[first:after])
+        shared = np.minimum(offset[near], e.offset) - np.maximum(onset[near], e.onset) + 1
+        shared = np.maximum(shared, 0)
+        iou = shared / (len(e.interval) + offset[near] - onset[near] + 1 - shared)
+        if not iou.any():
+            found.append([0.0, 0.0])
+            continue
+        best = int(np.lexsort((score[near], iou))[-1])
+        found.append([float(iou[best]), float(_odds(score[near][best]))])
     return found
 
 

@@ -138,19 +138,20 @@ class NetConfig(Architecture):
         x = eye_motion(features)
         if self.video_scaling and features.valid.any():
             x = x / max(float(np.median(np.abs(x[features.valid]))), _STILL)
-        if self.signs:
-            x = np.concatenate([x, _signs(features)], axis=1)
-        return x.astype(np.float32, copy=False)
+        if not self.signs:
+            return x.astype(np.float32, copy=False)
+        # Filled in place: hours of film are a gigabyte otherwise.
+        rois = x.shape[1]
+        made = np.zeros((len(x), rois + len(SIGNS), 2), np.float32)
+        made[:, :rois] = x
+        known = (*features.eyelids.T, *features.head.T)
+        for column, (node, axis) in zip(known, _SIGN_AT, strict=True):
+            values = column.astype(np.float64)
+            values[~features.valid] = np.nan
+            made[:-1, rois + node, axis] = np.nan_to_num(np.diff(values))
+        return made
 
 
-def _signs(features: Features) -> FloatArray:
-    """(T, 4, 2): changes of `SIGNS`, arranged so that mirroring works as for ROIs."""
-    known = np.column_stack([features.eyelids, features.head]).astype(np.float64)
-    known[~features.valid] = np.nan
-    change = np.zeros_like(known)
-    change[:-1] = np.nan_to_num(np.diff(known, axis=0))
-    lid_r, lid_l, yaw, pitch, roll = change.T
-    none = np.zeros_like(roll)
-    pairs = [(none, lid_r), (none, lid_l), (yaw, pitch), (roll, none)]
-    signs: FloatArray = np.stack([np.column_stack(p) for p in pairs], axis=1).astype(np.float32)
-    return signs
+#: Node of `SIGNS` and axis of the right and the left eyelid, yaw, pitch and roll, arranged so that
+#: mirroring works as for ROIs.
+_SIGN_AT = ((0, 1), (1, 1), (2, 0), (2, 1), (3, 0))

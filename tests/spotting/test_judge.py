@@ -209,3 +209,25 @@ def test_scores_are_probabilities_on_faces_like_those_it_was_fitted_on() -> None
     p, right = np.array(said), np.array(correct)
     assert right[p < 0.1].mean() < 0.2
     assert right[p > 0.7].mean() > 0.8
+
+
+def test_the_other_spotter_s_nearest_is_found_among_those_that_overlap() -> None:
+    """As by comparing each with all; ties go to the higher score, then to the later one."""
+    rng = np.random.default_rng(0)
+
+    def some(count: int) -> list[Expression]:
+        onsets = rng.integers(0, 400, count)
+        lengths = rng.integers(0, 30, count)
+        scores = rng.integers(1, 4, count) / 4
+        return [
+            Expression("macro", int(a), int(a), int(a + n), a / 30, a / 30, (a + n) / 30, float(s))
+            for a, n, s in zip(onsets, lengths, scores, strict=True)
+        ]
+
+    for own, others in ((some(40), some(60)), (some(1), some(1)), (some(5), [])):
+        wanted = []
+        for e in own:
+            every = [(e.interval.iou(o.interval), o.score, k) for k, o in enumerate(others)]
+            iou, score, _ = max(every, default=(0.0, 0.5, 0))
+            wanted.append([iou, np.log(score / (1 - score)) if iou else 0.0])
+        np.testing.assert_allclose(judge._others(own, others), wanted, rtol=1e-12)
