@@ -447,10 +447,10 @@ class Spotter:
         self.decide(still)
 
     def check_named(self) -> None:
-        """Complain, before the first expression, of a recognizer that `named` cannot use.
+        """Raise, before the first expression, for a recognizer that `named` cannot use.
 
         Raises:
-            UsageError: it does not read motion alone.
+            UsageError: it needs more than motion.
         """
         if self._of_motion is not None:
             self._of_motion.check_motion()

@@ -114,13 +114,13 @@ def send(path: Path, address: str) -> None:
 
 
 def _require_bucket(system: Any, place: str) -> None:
-    """Complain where there is no such bucket: file systems of stores would make one of that name.
+    """Raise if the bucket does not exist: file systems of object stores would create it.
 
     Raises:
         FileNotFoundError: there is none.
     """
     bucket = place.partition("/")[0]
-    if bucket and not system.exists(bucket):  # before a path of a disk or server stands nothing
+    if bucket and not system.exists(bucket):  # paths of disks and servers have no bucket
         raise FileNotFoundError(bucket)
 
 

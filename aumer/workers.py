@@ -20,9 +20,9 @@ Done = TypeVar("Done")
 
 
 _LOGGER = logging.getLogger("aumer")
-#: Seconds between two looks whether a cluster has workers.
+#: Seconds between two checks whether a cluster has workers.
 _LOOK_S = 5.0
-#: How joblib gives the ways in which workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
+#: joblib's text on how workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
 _CODES = re.compile(r"exit codes of the workers are \{(.*)\}")
 #: Prefix of the message of aumer's errors at the end of a traceback.
 _OURS = re.compile(r"^aumer\.errors\.\w+: ")
@@ -98,7 +98,7 @@ class Workers:
             raise AumerError(_end_of(error)) from error
 
     def check(self) -> None:
-        """Complain of a cluster that does not answer; to be called before anything is written.
+        """Raise if the cluster does not answer; to be called before anything is written.
 
         Raises:
             BackendUnavailable, UsageError: as `run`.
@@ -123,7 +123,7 @@ class Workers:
         client = _client(self.scheduler)
         from distributed import as_completed
 
-        # What it says of a lost scheduler are pages of tracebacks; what became of jobs says it all.
+        # Its log of a lost scheduler is pages of tracebacks; the status of the jobs is enough.
         log = logging.getLogger("distributed")
         level = log.level
         log.setLevel(logging.CRITICAL)
@@ -152,7 +152,7 @@ class Workers:
 
 
 def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
-    """What is done; says so where a cluster has no worker, for it is waited then without an end."""
+    """The finished jobs; warns if a cluster has no worker, since the wait would have no end."""
     over = threading.Event()
 
     def watch() -> None:
@@ -178,7 +178,7 @@ def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
 
 
 def _error_of(future: Any, address: str) -> Exception | None:
-    """How a job of a cluster failed, in our words where the worker or the scheduler died."""
+    """The error of a cluster's job; aumer's own if the worker or the scheduler died."""
     from distributed import KilledWorker
 
     if future.status == "finished":
@@ -199,7 +199,7 @@ def _error_of(future: Any, address: str) -> Exception | None:
 
 
 def _end_of(error: BaseException) -> str:
-    """How a worker ended, in words; joblib states it only in its error messages."""
+    """A description of how a worker ended; joblib states it only in its error messages."""
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     kept = "What was finished is kept: run the same again"

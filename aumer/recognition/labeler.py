@@ -96,10 +96,10 @@ class Labeler(Stage[Recognizer, Verdict]):
         return verdict
 
     def check_motion(self) -> None:
-        """Complain of a recognizer that cannot judge by motion alone.
+        """Raise if the recognizer needs more than motion.
 
         Raises:
-            UsageError: what it reads.
+            UsageError: the message names what it reads.
         """
         recognizer = self.recognizer
         if "motion" not in recognizer.reads:

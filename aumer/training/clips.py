@@ -516,7 +516,7 @@ def extract(
 
 
 def _check_parts(reading: ClipReading) -> None:
-    """Complain now, and once, of a name that there is not."""
+    """Raise once, before training, for an unknown name."""
     registry.resolve("detector", reading.settings.face.detector)
     registry.resolve("landmarker", reading.settings.face.landmarker)
     flows = {reading.settings.motion.flow}

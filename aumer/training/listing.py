@@ -203,7 +203,7 @@ def without_rare(listing: Listing, least: int) -> Listing:
 
 
 def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
-    """Complain of what nothing can be learned from.
+    """Raise if the clips allow no training.
 
     Args:
         labels: of the clips that are left.
@@ -262,10 +262,10 @@ def _read(
 
 
 def _require_same(dataset: str, one: Annotation, other: Annotation, *, coded: bool) -> None:
-    """Complain of two rows of the same frames that say different things of them.
+    """Raise if two rows of the same frames contradict each other.
 
     Args:
-        coded: it is action units that are asked for, and not the emotion.
+        coded: compare action units instead of emotions.
     """
     says = [a.aus if coded else word_of(a.emotion) for a in (one, other)]
     if says[0] == says[1]:
