@@ -316,7 +316,7 @@ def _form(content: bytes, sheet: Sheet) -> Iterator[SubmissionFault]:
         yield SubmissionFault(1, "separator", message)
     for number, line in enumerate(sheet.lines, start=1):
         if any(isinstance(cell, str) and cell != cell.strip() for cell in line):
-            yield SubmissionFault(number, "blanks", "there are blanks round what a cell says")
+            yield SubmissionFault(number, "blanks", "there are blanks around the text of a cell")
 
 
 class _Judge:

@@ -143,7 +143,7 @@ def _inside(image: FloatArray, x: float, y: float, half: int) -> tuple[float, fl
 
 @inlined
 def _apart(window: FloatArray, image: FloatArray, x: float, y: float) -> float:
-    """Mean absolute difference of a window and the picture round x, y."""
+    """Mean absolute difference of a window and the picture around x, y."""
     side = window.shape[0]
     half = side // 2
     x, y = _inside(image, x, y, half)

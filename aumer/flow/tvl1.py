@@ -8,7 +8,7 @@ that minimizes the sum over pixels of
 
     |grad u1| + |grad u2| + lambda |I1(x + u) - I0(x)|.
 
-I1(x + u) is linearized round the present u (a *warp*), and the two terms are coupled through an
+I1(x + u) is linearized around the present u (a *warp*), and the two terms are coupled through an
 auxiliary v by (u - v)^2 / (2 theta), after which v has a closed form at each pixel and u follows
 from the dual variables p by gradient steps.
 
@@ -79,7 +79,7 @@ _FOUR, _FIVE, _EIGHT = np.float32(4), np.float32(5), np.float32(8)
 _CUBIC = np.float32(-0.75)  # slope of the cubic kernel at distance 1
 _INNER = np.float32(_CUBIC + 2)
 _STRETCH = 64  # pixels of a row that are warped together
-_MARGIN = 8  # zeros round the image that is warped; at least 4
+_MARGIN = 8  # zeros around the image that is warped; at least 4
 
 
 @dataclass(frozen=True)
@@ -472,7 +472,7 @@ def _with_gradient(image: FloatArray) -> FloatArray:
 def _linearize(
     moving: FloatArray, still: FloatArray, u: FloatArray, data: FloatArray, top: int, left: int
 ) -> None:
-    """I1(x + u) to first order round the present u, in a box that begins at pixel (top, left).
+    """I1(x + u) to first order around the present u, in a box that begins at pixel (top, left).
 
     Writes into `data` the gradient (gx, gy), the part of rho that u has no share in, and
     1 / |g|^2 (0 where the image is flat), from `moving`, the planes of `_with_gradient` of the

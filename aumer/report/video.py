@@ -236,7 +236,7 @@ def _curve(
     units = top / bar
     return Picture(
         np.rint(255 * image).astype(np.uint8),
-        f"Motion round expression {number}, at most {units:.1f} % of the outer-eye distance",
+        f"Motion around expression {number}, at most {units:.1f} % of the outer-eye distance",
         pixels=False,
     )
 

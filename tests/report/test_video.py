@@ -51,7 +51,7 @@ def test_the_page_says_what_was_found_and_how_good_it_is(result: SpotResult) -> 
     assert "<td>2.00</td>" not in text  # numbers stand to the right
     assert '<td class="n">2.00</td><td class="n">3.00</td><td class="n">1.00</td>' in text
     assert "Smallest movement that stands out from noise: 1.2 % of the outer-eye distance" in text
-    assert text.count('alt="Motion round expression') == 2
+    assert text.count('alt="Motion around expression') == 2
 
 
 def test_nothing_of_a_name_becomes_markup(result: SpotResult) -> None:
