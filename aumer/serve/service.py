@@ -284,7 +284,7 @@ class Service:
     def _begin(self) -> None:
         with self._lock:
             for job in self._store.of("running"):
-                if job.id not in self._work:  # if its process could not be started
+                if job.id not in self._work:  # its process could not be started
                     self._store.change(job.id, only=("running",), state="queued", started=None)
         free = self.limits.jobs - len(self._work)
         for job in self._store.of("queued")[: max(0, free)] if free > 0 else []:

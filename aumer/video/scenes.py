@@ -58,8 +58,9 @@ class Scenes:
     """Detects scene changes, frame by frame.
 
     Attributes:
-        mixed_since: while this frame is part of a dissolve, its start (s); else NaN. It is known
-            late: the first quarter of a dissolve may look like any other change.
+        mixed_since: while this frame is part of a dissolve, a time (s) from which all frames are;
+            else NaN. It is known late: the first quarter of a dissolve may look like any other
+            change.
     """
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ class Scenes:
         return cut or (was_mixed and not confirmed)
 
     def _mixed(self, now: _Picture) -> tuple[float, bool]:
-        """The start of the current dissolve (NaN for none), and whether it is certain."""
+        """Since when a dissolve is seen (s; NaN for none), and whether it is certain."""
         since, sure, done = np.inf, False, set()
         times = np.array([p.time_s for p in self._past])
         for span, agreement, share in _SPANS:

@@ -200,9 +200,10 @@ class Shown:
         }
 
     def data(self) -> bytes:
-        """Times of all frames, and curves: the length of a JSON header (uint32), the header,
-        padding to 8 bytes, then little-endian arrays at the offsets in the header. Made once: an
-        hour of video takes a second.
+        """Times of all frames, and curves.
+
+        The length of a JSON header (uint32), the header, padding to 8 bytes, then little-endian
+        arrays at the offsets in the header. Made once: an hour of video takes a second.
         """
         results = tuple(one.id for one in self.layers if one.result is not None)
         if self._curves is None or self._curves[0] != results:
