@@ -170,7 +170,7 @@ made = job.read("json")
 assert made == open("/data/spot.json", "rb").read(), "another result than that of aumer spot"
 job.delete()
 try:
-    Client("http://127.0.0.1:8000", token="another token, a wrong one").about()
+    Client("http://127.0.0.1:8000", token="another-token-a-wrong-one").about()
     raise SystemExit("it let a wrong token in")
 except ServiceError as error:
     assert error.status == 401
