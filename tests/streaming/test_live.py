@@ -261,7 +261,7 @@ def test_what_fails_on_the_way_is_all_that_is_said(monkeypatch: pytest.MonkeyPat
         list(aumer.live(performance()[:30], fps=30, model="rules"))
     del error
     gc.collect()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of an earlier test may end meanwhile
 
 
 def test_no_such_source() -> None:
