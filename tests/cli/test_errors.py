@@ -187,7 +187,7 @@ def test_interrupted(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert (tmp_path / "still.json").is_file()
     ran = run("spot @half.avi --no-cache")
     assert ran.code == EXIT_INTERRUPTED
-    assert "begin again" in ran.err
+    assert "start again" in ran.err
 
 
 def test_interrupted_outside_a_video(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
