@@ -156,9 +156,9 @@ class FeatureCache:
             return False
 
     def _not_kept(self, error: Exception) -> None:
-        if str(self._folder) in _told:
+        if str(self._folder) in _warned:
             return
-        _told.add(str(self._folder))
+        _warned.add(str(self._folder))
         _log.warning(
             "the features cannot be kept in the cache %s, so the next run measures them again: %s",
             self._folder,
@@ -274,7 +274,7 @@ def _nameless(folder: Path | None) -> IO[bytes]:
 #: The entry of a file that describes it: its label and the names of its arrays.
 _HOLDS = "__holds__"
 #: Folders for which the log already says that nothing can be cached there.
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def _read(path: Path, label: str) -> Arrays | None:

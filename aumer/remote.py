@@ -162,14 +162,14 @@ def _explained(address: str, *, writing: bool = False) -> Iterator[None]:
         raise _failure(writing, f"{address}: there is no such file, folder or bucket") from error
     except PermissionError as error:
         raise _failure(
-            writing, f"{address}: the server refuses it ({_said(error)}); {_CREDENTIALS}"
+            writing, f"{address}: the server refuses it ({_reason(error)}); {_CREDENTIALS}"
         ) from error
     except Exception as error:
         missing = "credential" in f"{type(error).__name__} {error}".lower()
         advice = _CREDENTIALS if missing else _SERVER
         raise _failure(
             writing,
-            f"{address} cannot be {'written' if writing else 'read'}: {_said(error)}; {advice}",
+            f"{address} cannot be {'written' if writing else 'read'}: {_reason(error)}; {advice}",
         ) from error
 
 
@@ -184,7 +184,7 @@ def _failure(writing: bool, text: str) -> AumerError:
     return UsageError(f"cannot write {text}") if writing else VideoError(text)
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 

@@ -211,12 +211,12 @@ class _Epochs:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._kept: list[tuple[int, dict[str, Any]]] = []
+        self._snapshots: list[tuple[int, dict[str, Any]]] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
         from aumer.learning.checkpoint import load_state
 
-        self._kept.append((int(record["epoch"]), load_state(self.path).weights))
+        self._snapshots.append((int(record["epoch"]), load_state(self.path).weights))
 
     def spotters(
         self, net: Any, decoder: TrackDecoder, name: str
@@ -224,7 +224,7 @@ class _Epochs:
         from aumer.spotting.network import NetSpotter
 
         made = []
-        for epoch, weights in self._kept:
+        for epoch, weights in self._snapshots:
             one = net.config.network(net.graph)
             one.load_state_dict(weights)
             made.append((epoch, NetSpotter(one.eval(), decoder, name=name)))

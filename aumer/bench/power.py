@@ -147,7 +147,7 @@ def power_table(shown: tuple[FigurePower, ...], asked: float) -> str:
         least, chance, needed = power.detectable(), power.chance_of(asked), power.needed(asked)
         lines.append(
             f"| {one.dataset} | {one.row} | {power.subjects} | {power.clips} | {power.error:.4f} "
-            f"| {_told(least, '.4f')} | {_told(chance, '.0%')} | {_told(needed, 'd')} |"
+            f"| {_cell(least, '.4f')} | {_cell(chance, '.0%')} | {_cell(needed, 'd')} |"
         )
     notes = [
         f"{one.dataset} {one.row}: " + (_NOTHING_MOVES if not one.power.error else _seeds_vary(one))
@@ -165,7 +165,7 @@ def power_table(shown: tuple[FigurePower, ...], asked: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(value: float | None, form: str) -> str:
+def _cell(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 

@@ -254,11 +254,11 @@ def _spotting(result: SpottingResult) -> SpottingRun:
             )
             for one in result.scored
         ),
-        tuple(_kept(fold["model"]) for fold in result.folds if fold["model"]),
+        tuple(_facts(fold["model"]) for fold in result.folds if fold["model"]),
     )
 
 
-def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(model: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of a fold's model for the reader; digests are in the folds' files."""
     names = ("epochs", "loss", "threshold", "graph_name", "inner_subjects", "training_seconds")
     found = {name: model[name] for name in names if model.get(name) not in (None, [])}

@@ -323,7 +323,7 @@ class _Judge:
     """Checks line by line."""
 
     def __init__(self, asked: Challenge, videos: Sequence[Video] | None, first_frame: int) -> None:
-        self._asked, self._first = asked, first_frame
+        self._challenge, self._first = asked, first_frame
         self._videos: dict[str, Video] | None = None
         if videos is not None:
             self._videos = {self._called(v.name): v for v in videos}
@@ -332,7 +332,7 @@ class _Judge:
 
     def of(self, line: int, cells: Sequence[str]) -> Iterator[SubmissionFault]:
         """The faults of a line."""
-        columns = self._asked.columns
+        columns = self._challenge.columns
         if len(cells) != len(columns):
             yield SubmissionFault(
                 line, "cells", f"{len(cells)} cells where the header has {len(columns)}"
@@ -346,9 +346,9 @@ class _Judge:
                 line, "video", f"there is no unseen video {'/'.join(names)!r}.{near}"
             )
         yield from self._span(line, onset, offset, video)
-        allowed = self._asked.emotions or tuple(KIND_WORDS.values())
+        allowed = self._challenge.emotions or tuple(KIND_WORDS.values())
         if word not in allowed:
-            code = "emotion" if self._asked.emotions else "type"
+            code = "emotion" if self._challenge.emotions else "type"
             yield SubmissionFault(
                 line,
                 code,
@@ -356,7 +356,7 @@ class _Judge:
                 + did_you_mean(word, allowed),
             )
         # A second emotion for the same interval is also a duplicate prediction.
-        key = (*names, onset, offset, "" if self._asked.emotions else word)
+        key = (*names, onset, offset, "" if self._challenge.emotions else word)
         if key in self._seen:
             yield SubmissionFault(
                 line, "duplicate", f"the same interval as in line {self._seen[key]}"
@@ -373,13 +373,13 @@ class _Judge:
                 )
 
     def _called(self, name: str) -> str:
-        return "/".join(subject_and_video(name)) if self._asked.emotions else name
+        return "/".join(subject_and_video(name)) if self._challenge.emotions else name
 
     def _known(self, name: str) -> Video | None:
         if self._videos is None:
             return None
         found = name if name in self._videos else None
-        if found is None and not self._asked.emotions:
+        if found is None and not self._challenge.emotions:
             found = named_like(name, self._videos)
         if found is None:
             return None

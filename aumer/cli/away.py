@@ -137,7 +137,7 @@ def _absolute(path: str) -> str:
 
 
 #: Models of the last run by kind, per thread, since threads cannot share a spotter.
-_kept = threading.local()
+_connections = threading.local()
 
 
 def aumer_version() -> str:
@@ -159,7 +159,7 @@ def kept(how: How, make: Callable[[How], F]) -> F:
             f"the worker on {platform.node()} has aumer {here}, and the run is of {how.version}: "
             "results of two versions must not be mixed. Install the same on both"
         )
-    held: dict[str, tuple[How, Any]] = _kept.__dict__.setdefault("held", {})
+    held: dict[str, tuple[How, Any]] = _connections.__dict__.setdefault("held", {})
     name = make.__qualname__
     if name not in held or held[name][0] != how:
         held[name] = how, make(how)

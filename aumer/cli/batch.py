@@ -176,7 +176,7 @@ class VideoBatch(Generic[F]):
         told: Callable[[str], str] = str,
     ) -> None:
         self._inputs, self._work, self._outputs, self._console = inputs, work, outputs, console
-        self._elsewhere, self._told = elsewhere, told
+        self._elsewhere, self._displayed = elsewhere, told
         self._waiting: dict[int, list[F]] = {}
         self._next = 0
         from aumer.cli.outputs import distinct
@@ -245,15 +245,15 @@ class VideoBatch(Generic[F]):
             self._macro += len(result.macro)
             self._written += [path for path in written if path not in self._written]
             if written:
-                places = ", ".join(shown(self._told(str(path))) for path in written)
+                places = ", ".join(shown(self._displayed(str(path))) for path in written)
                 self._console.note(f"{result.summary()}; wrote {places}")
         self._show(number, results)
         stale = self._outputs.stale(number, results)
         if stale:
             self._console.note(
                 f"{given.text}: of an earlier run, not of this one: "
-                f"{', '.join(self._told(str(path)) for path in stale)}. This run found no such "
-                "face; the files were left as they are: delete or move them"
+                f"{', '.join(self._displayed(str(path)) for path in stale)}. This run found "
+                "no such face; the files were left as they are: delete or move them"
             )
 
     def _show(self, number: int, results: list[F]) -> None:
@@ -271,7 +271,7 @@ class VideoBatch(Generic[F]):
             videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
             self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
         for path in self._outputs.listed:
-            self._console.note(f"status of each video: {self._told(str(path))}")
+            self._console.note(f"status of each video: {self._displayed(str(path))}")
         if not failures:
             return EXIT_OK
         if total > 1:
@@ -295,7 +295,7 @@ class VideoBatch(Generic[F]):
         self._console.error(
             f"interrupted; {self._done} of {total} videos are done. "
             + (
-                f"Written: {self._told(', '.join(map(str, self._written)))}. "
+                f"Written: {self._displayed(', '.join(map(str, self._written)))}. "
                 if self._written
                 else ""
             )

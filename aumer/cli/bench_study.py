@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     workers = Workers(args.workers, args.backend, args.scheduler)
     if args.dry_run:
         planned = plan_study(study, roots, changes=changes, folder=args.output, rows=args.rows)
-        console.data(_told(study, changes, planned, workers.number, args.json))
+        console.data(_plan(study, changes, planned, workers.number, args.json))
         return EXIT_OK
     if not roots and not args.score_only:
         raise UsageError("the folder of the data is not given: name it with --data")
@@ -135,7 +135,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     return EXIT_PARTIAL if made.failed else EXIT_OK
 
 
-def _told(
+def _plan(
     study: Study, changes: Changes, planned: tuple[PlannedRow, ...], workers: int, as_json: bool
 ) -> str:
     """What would be run, one line per row."""

@@ -233,7 +233,7 @@ class _Run:
             return EXIT_INTERRUPTED
         return batch.summarize()
 
-    def _kept(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
+    def _earlier_results(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
         """The results of an earlier run for an input, a local file."""
         spotter, part = self._spotters[given.face], _part(self._args, given)
 
@@ -246,7 +246,7 @@ class _Run:
         return found
 
     def _work(self, number: int, given: Input) -> tuple[SpotResult, ...]:
-        if (there := self._kept(number, given)) is not None:
+        if (there := self._earlier_results(number, given)) is not None:
             return there
         found = self._spotters[given.face].each_face(
             given.source,
@@ -283,7 +283,7 @@ class _Run:
                 continue
             try:
                 with nearby(given) as here:
-                    there = self._kept(number, here)
+                    there = self._earlier_results(number, here)
             except AumerError as error:
                 yield number, error
                 continue

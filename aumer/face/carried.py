@@ -244,7 +244,7 @@ class CarriedLandmarker(Landmarker):
         self._narrow = Windows(68, narrow, 0)
         for group in self._groups:
             self._refer(group, self._crop, self._picture, self._seen, variance)
-            self._settle(group)
+            self._make_home(group)
         self._looked, self._since_look, self._changed = self._seen.copy(), 0, False
 
     def _refer(
@@ -259,7 +259,7 @@ class CarriedLandmarker(Landmarker):
         self._starts[index] = self._goals[index] = seen[index]
         group.away = max(1, group.away)
 
-    def _settle(self, group: _Group) -> None:
+    def _make_home(self, group: _Group) -> None:
         """Make the group's present reference its home."""
         index = group.index
         group.home, group.home_variance, group.away = group.crop, group.variance, 0
@@ -407,7 +407,7 @@ class CarriedLandmarker(Landmarker):
         group.away += 1
         index = group.index
         if group.away > _HOME_LOST:
-            self._settle(group)
+            self._make_home(group)
         if group.away % _HOME_TRY:
             return
         here = seen[index]

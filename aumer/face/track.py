@@ -467,7 +467,7 @@ class FaceTracker:
         there = [t for t in self._bystanders() if t.location.away == 0]
         order = self._order(np.array([t.location.box for t in there]).reshape(-1, 4))
         for k in sorted(range(len(there)), key=order):
-            self._settle(there[k], image)
+            self._decide_bystander(there[k], image)
         if self._met < _LOOK_S - JITTER_S:
             self._first_met = sum(t.location.away == 0 for t in self._tracks)
         self._tracks = [
@@ -601,7 +601,7 @@ class FaceTracker:
             self._anew(other, before, sure=False)
         return True
 
-    def _settle(self, other: Person, image: ImageArray) -> None:
+    def _decide_bystander(self, other: Person, image: ImageArray) -> None:
         """Decide whether a bystander is a lost face, a new face to follow, or stays a bystander."""
         face = next((t for t in self._followed() if t.number == other.may_be), None)
         if face is not None and face.landmarks is None:

@@ -135,7 +135,7 @@ class GraphAUReader(AUReader):
         self.chosen = {}
         self.left_out: Floats | None = None
         self._affines: dict[str, Affine] = {}
-        self._told: dict[int, float] = {}
+        self._side_limits: dict[int, float] = {}
         self._arrays: dict[str, Floats] = {}
 
     # Features of a map
@@ -234,7 +234,7 @@ class GraphAUReader(AUReader):
         }
         self._ready()
         differences = self._differences(maps)
-        self._told = {
+        self._side_limits = {
             au: limit
             for k, au in enumerate(self.aus)
             if (limit := _limit(differences[:, k], acted[:, k], sides[:, k])) is not None
@@ -245,7 +245,7 @@ class GraphAUReader(AUReader):
             "strength": strength,
             "scale": round(scale, 3),
             "place": asdict(self.position),  # as files have it
-            "sides": self._told,
+            "sides": self._side_limits,
             "f1_left_out": {str(a): round(f, 3) for a, f in zip(self.aus, best, strict=True)},
         }
         return self
@@ -286,7 +286,7 @@ class GraphAUReader(AUReader):
         differences = self._differences(self._maps(inputs, sources))
         return [
             [
-                None if (limit := self._told.get(au)) is None else SIDES[_side(d, limit)]
+                None if (limit := self._side_limits.get(au)) is None else SIDES[_side(d, limit)]
                 for au, d in zip(self.aus, own, strict=True)
             ]
             for own in differences
@@ -311,7 +311,7 @@ class GraphAUReader(AUReader):
             "graph": self.graph.to_dict(),
             "place": asdict(self.position),
             "affines": {name: list(affine) for name, affine in self._affines.items()},
-            "sides": {str(au): limit for au, limit in self._told.items()},
+            "sides": {str(au): limit for au, limit in self._side_limits.items()},
             "chosen": dict(self.chosen),
         }
         arrays = {name: value.astype(np.float32) for name, value in self._arrays.items()}
@@ -327,7 +327,7 @@ class GraphAUReader(AUReader):
                 graph=AUGraph.from_dict(about["graph"]), position=FacePosition(**about["place"])
             )
             made._affines = {k: (v[0], v[1], v[2]) for k, v in about["affines"].items()}
-            made._told = {int(au): float(limit) for au, limit in about["sides"].items()}
+            made._side_limits = {int(au): float(limit) for au, limit in about["sides"].items()}
             made.chosen = dict(about["chosen"])
             made._arrays = {k: v.astype(np.float64) for k, v in found.arrays.items()}
             k, features = len(found.aus), 3 * (_CELLS**2 + len(made.graph.rois))

@@ -84,8 +84,8 @@ class Keeper:
         frames: Container[int],
     ) -> None:
         self._maker, self._motion = maker, maker.motion
-        self._kept = Kept(frames, maker.motion, MAX_FRAMES)
-        self.faces: Mapping[int, AlignedFace] = self._kept.faces
+        self._watched = Kept(frames, maker.motion, MAX_FRAMES)
+        self.faces: Mapping[int, AlignedFace] = self._watched.faces
         self.sequence: KeptSequence | None = None
         self.video: VideoInfo | None = None
         if maker.reads == "sequence":
@@ -101,11 +101,11 @@ class Keeper:
     def wants(self, index: int) -> bool:
         """See `aumer.motion.analysis.Watch`."""
         sequence = self.sequence
-        return self._kept.wants(index) or (sequence is not None and sequence.wants(index))
+        return self._watched.wants(index) or (sequence is not None and sequence.wants(index))
 
     def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
         """See `aumer.motion.analysis.Watch`."""
-        self._kept.see(frame, landmarks)
+        self._watched.see(frame, landmarks)
         if self.sequence is not None:
             self.sequence.see(frame, landmarks)
 
@@ -124,7 +124,7 @@ class Keeper:
             VideoError: the source cannot be read.
         """
         frames = {frame for m in moments for frame in map_frames(m.onset, m.apex)}
-        self._kept.faces.update(
+        self._watched.faces.update(
             aligned_faces(source, frames, track, self._motion, fps=fps, kept=self.faces)
         )
 

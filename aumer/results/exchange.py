@@ -485,7 +485,7 @@ class SubRip(Exchange):
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         return "\n".join(
             f"{k}\n{_clock(ms(e.onset_s), ',')} --> {_clock(ms(e.offset_s) + 1, ',')}\n"
-            + "".join(f"{line}\n" for line in _said(e))
+            + "".join(f"{line}\n" for line in _subtitle_lines(e))
             for k, e in enumerate(timed, 1)
         )
 
@@ -502,7 +502,7 @@ class WebVtt(Exchange):
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         return "WEBVTT\n" + "".join(
             f"\n{_clock(ms(e.onset_s), '.')} --> {_clock(ms(e.offset_s) + 1, '.')}\n"
-            + "".join(f"{html.escape(line, quote=False)}\n" for line in _said(e))
+            + "".join(f"{html.escape(line, quote=False)}\n" for line in _subtitle_lines(e))
             for e in timed
         )
 
@@ -727,7 +727,7 @@ def _in_a_line(timed: Timed) -> str:
     return timed.kind + (f" {json.dumps(said, ensure_ascii=False)}" if said else "")
 
 
-def _said(timed: Timed) -> list[str]:
+def _subtitle_lines(timed: Timed) -> list[str]:
     """The lines of a subtitle; a label is quoted as in JSON, so that it stays on one line."""
     text = {name: getattr(timed, name) for name in _SAID}
     apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
@@ -740,8 +740,8 @@ def _said(timed: Timed) -> list[str]:
 
 
 def heard(kind: Kind, first: str, rest: Iterable[str]) -> dict[str, Any] | None:
-    """The values in the lines of an expression, by the names of `Timed`: lines of `_said` or
-    `_in_a_line`, and lines added by hand; None if the first does not name the kind.
+    """The values in the lines of an expression, by the names of `Timed`: lines of `_subtitle_lines`
+    or `_in_a_line`, and lines added by hand; None if the first does not name the kind.
 
     A line without a known name is a comment, and so is an invalid number.
     """
@@ -826,8 +826,8 @@ def _cues(lines: Sequence[str], unescaped: Callable[[str], str] = str) -> Iterat
 
 
 def _unmarked(unescaped: Callable[[str], str], line: str) -> str:
-    """A further line of a subtitle without tags; a line of `_said` is unchanged, since values may
-    contain any text.
+    """A further line of a subtitle without tags; a line of `_subtitle_lines` is unchanged, since values
+    may contain any text.
     """
     key = line.partition(":")[0].strip()
     return unescaped(line if key in _SAID else _TAGS.sub("", line))

@@ -314,7 +314,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         Route(job + "/result.{suffix}", result),
     ]
     handlers: dict[Any, Callable[..., Any]] = {
-        AumerError: _said,
+        AumerError: _failed,
         _Problem: _as_it_stands,
         HTTPException: _refused,
         Full: _full(service),
@@ -400,7 +400,7 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> Response:
     return _Json({**body, "status": status}, status, headers, media_type="application/problem+json")
 
 
-async def _said(request: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     return _answer(422 if isinstance(error, VideoError) else 400, problem_body(error))
 
 

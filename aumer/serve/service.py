@@ -99,7 +99,7 @@ class Service:
         self._work: dict[str, _Work] = {}
         self._wake = threading.Event()
         self._stopping = False
-        self._kept = 0.0
+        self._cleaned_at = 0.0
         try:
             self._recover()
         except OSError as error:
@@ -266,8 +266,10 @@ class Service:
             try:
                 self._collect()
                 self._begin()
-                if time.monotonic() - self._kept > min(_KEEPING_S, self.limits.keep_result_s / 4):
-                    self._kept = time.monotonic()
+                if time.monotonic() - self._cleaned_at > min(
+                    _KEEPING_S, self.limits.keep_result_s / 4
+                ):
+                    self._cleaned_at = time.monotonic()
                     self._expire()
             except OSError as error:  # a full disk may have space later
                 _log.error("the service cannot work at the moment, and tries again: %s", error)

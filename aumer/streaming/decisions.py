@@ -97,7 +97,7 @@ class Decisions:
         if recent.valid.any():
             self.scores, found = self._spotter.decide(recent)
         # Labels are read off these features.
-        return tuple(self._told(recent, found, before, inf if over else now - TELLS_S))
+        return tuple(self._changes(recent, found, before, inf if over else now - TELLS_S))
 
     def _fixed(self, features: Features, now: float, over: bool) -> float:
         """Up to when all that is said stays; remembers the runs."""
@@ -134,7 +134,7 @@ class Decisions:
         count = begin - first
         return replace(features, **{name: getattr(features, name)[count:] for name in _ROWS})
 
-    def _told(
+    def _changes(
         self, features: Features, found: tuple[Expression, ...], before: float, until: float
     ) -> Iterator[Told]:
         """The changes; new expressions that end after `until` are not reported yet."""

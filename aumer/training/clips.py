@@ -213,13 +213,13 @@ class _Made:
 
 def _extract(job: _Job) -> _Made:
     try:
-        key, kept = _kept(job)
+        key, kept = _stored(job)
     except (NoFaceError, VideoError, UsageError) as error:
         return _Made(job.number, "", str(error), -1, 0.0)
     return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
 
 
-def _kept(job: _Job) -> tuple[str, Arrays]:
+def _stored(job: _Job) -> tuple[str, Arrays]:
     """A clip's name in the cache, and its arrays: kept there, or made and kept.
 
     Raises: as `_inputs`.
@@ -432,7 +432,7 @@ class StoredClips:
             return found
         if self.jobs:
             _log.info("%s is made again: the cache has lost it", self.names[number])
-            again, found = _kept(self.jobs[number])
+            again, found = _stored(self.jobs[number])
             if again == key:
                 return found
         raise UsageError(

@@ -78,7 +78,7 @@ class AnyFrame:
         assert content is not None, "only a camera has none"
         self.content = content
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, ImageArray] = OrderedDict()
+        self._cached: OrderedDict[int, ImageArray] = OrderedDict()
         self._walk: _Walk | None = None
         self._jumps: _Jumps | None = None
         opened = open_source(source, self._fps)
@@ -107,11 +107,11 @@ class AnyFrame:
         if not 0 <= whole("frame", number) < len(self):
             raise UsageError(f"there is no frame {number}: the video has {len(self)}, from 0")
         with self._lock:
-            if number not in self._kept:
+            if number not in self._cached:
                 self._check()
                 self._fetch(number)
-            self._kept.move_to_end(number)
-            return self._kept[number]
+            self._cached.move_to_end(number)
+            return self._cached[number]
 
     def at(self, time_s: float) -> int:
         """The number of the frame nearest to a time."""
@@ -124,7 +124,7 @@ class AnyFrame:
                 if one is not None:
                     one.close()
             self._walk = self._jumps = None
-            self._kept.clear()
+            self._cached.clear()
 
     def _check(self) -> None:
         """Raise if the file's content changed.
@@ -163,10 +163,10 @@ class AnyFrame:
 
     def _keep(self, number: int, image: ImageArray) -> None:
         image.flags.writeable = False
-        self._kept[number] = image
+        self._cached[number] = image
         most = max(_BEFORE + 2, _KEPT // max(1, image.nbytes))
-        while len(self._kept) > most:
-            self._kept.popitem(last=False)
+        while len(self._cached) > most:
+            self._cached.popitem(last=False)
 
 
 def _state(source: Source) -> tuple[int, ...] | None:

@@ -40,7 +40,7 @@ class LiveSite(GuardedListener):
         self._lines = EventLines(summary)
         self._summary = summary
         self._lock = threading.Lock()
-        self._told: deque[tuple[int, str]] = deque(maxlen=_KEPT)
+        self._sent: deque[tuple[int, str]] = deque(maxlen=_KEPT)
         self._count = 0
         self._state: tuple[int, str] = (0, "{}")
         self._image: ImageArray | None = None
@@ -92,14 +92,14 @@ class LiveSite(GuardedListener):
         with self._lock:
             for line in lines:
                 self._count += 1
-                self._told.append((self._count, json.dumps(line, ensure_ascii=False)))
+                self._sent.append((self._count, json.dumps(line, ensure_ascii=False)))
 
     async def _events(self, since: int) -> AsyncIterator[str]:
         shown, silent = -1, 0.0
         while True:
             over = self._over
             with self._lock:
-                told = [one for one in self._told if one[0] > since]
+                told = [one for one in self._sent if one[0] > since]
                 number, state = self._state
             text = "".join(f"id: {k}\ndata: {line}\n\n" for k, line in told)
             since = told[-1][0] if told else since

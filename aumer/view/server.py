@@ -159,7 +159,7 @@ def _posted(video: Shown, what: str, asked: Any) -> Response:
     raise HTTPException(404, "there is nothing of that name")
 
 
-async def _said(request: Request, error: Exception) -> Response:
+async def _failed(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
 
 
@@ -169,7 +169,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 #: Responses to errors.
-HANDLERS: dict[Any, Any] = {AumerError: _said, HTTPException: _refused}
+HANDLERS: dict[Any, Any] = {AumerError: _failed, HTTPException: _refused}
 
 
 def _whole(ask: Any, name: str) -> int:

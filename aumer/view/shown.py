@@ -151,7 +151,7 @@ class Shown:
             if layer.result is None or layer.features is not None or layer.changed:
                 continue
             try:
-                kept = _kept(self.path, layer.result, self.frames.content, cache)
+                kept = _cached(self.path, layer.result, self.frames.content, cache)
             except AumerError:  # settings need parts that are not installed: it is shown without
                 continue
             if kept is not None:
@@ -602,7 +602,7 @@ def _alarms(result: SpotResult) -> tuple[float, float, float] | None:
         return None
 
 
-def _kept(
+def _cached(
     video: Path, result: SpotResult, content: str, cache: Path | None
 ) -> tuple[Features, FaceTrack] | None:
     """Motion and track of a result, if an earlier run cached them."""

@@ -270,7 +270,7 @@ def test_a_full_disk_ends_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch)
         assert status == 507 and problem["type"].endswith(":disk-full")
         status, _, text = served.ask("DELETE", f"/v1/jobs/{waiting['id']}")
         assert status == 507 and json.loads(text)["type"].endswith(":disk-full")
-        served.service._kept = -1e9
+        served.service._cleaned_at = -1e9
         served.service._wake.set()
         time.sleep(0.3)
         assert served.service.healthy
@@ -368,7 +368,7 @@ def test_what_cannot_be_removed_is_not_forgotten(
             context.setattr("aumer.serve.service.shutil.rmtree", lambda *_, **__: None)
             served.client.job(job).delete()
             assert served.service.get(job) is None and served.service.of(job).exists()
-        served.service._kept = -1e9
+        served.service._cleaned_at = -1e9
         served.service._wake.set()
         until(lambda: not served.service.of(job).exists())
         until(lambda: job not in served.service._store.ids())

@@ -52,7 +52,7 @@ def test_a_seek_is_used_and_checked(tmp_path: Path, make: Any) -> None:
     frames = AnyFrame(path)
     assert frames[100] is not None
     assert frames._jumps is not None and frames._walk is None
-    frames._kept.clear()
+    frames._cached.clear()
     frames._marks[60] += 5.0  # now the decoder's time of it is another than was counted
     wanted = AnyFrame(path)[62]
     assert np.array_equal(frames[62], wanted)

@@ -91,4 +91,4 @@ def test_who_comes_again_misses_nothing_and_gets_nothing_twice() -> None:
         int(line.removeprefix("id: ")) for line in text.splitlines() if line.startswith("id:")
     ]
     assert numbers == list(range(591, 603)), "and of 600 no more than 500 are kept"
-    assert len(site._told) == 500
+    assert len(site._sent) == 500

@@ -216,7 +216,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         self.protocol, self.name = protocol, model
         self.saves_models = resolve(model).has_file()
         self._cache = options.cache
-        self._kept: TemporaryFolder | None = None
+        self._temporary: TemporaryFolder | None = None
 
     @classmethod
     def models(cls, protocol: Protocol) -> str:
@@ -272,8 +272,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         listing = only_frequent(every, protocol.min_clips)
         cache = self._cache
         if cache is None:
-            self._kept = TemporaryFolder()
-            cache = self._kept.path
+            self._temporary = TemporaryFolder()
+            cache = self._temporary.path
         return clip_set(
             listing,
             self.reading,
@@ -330,8 +330,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
 
     def close(self) -> None:
         forget()
-        if self._kept is not None:
-            self._kept.close()
+        if self._temporary is not None:
+            self._temporary.close()
 
     # -- of runs that are stored --------------------------------------------------------------
 
