@@ -826,8 +826,8 @@ def _cues(lines: Sequence[str], unescaped: Callable[[str], str] = str) -> Iterat
 
 
 def _unmarked(unescaped: Callable[[str], str], line: str) -> str:
-    """A further line of a subtitle without tags; a line of `_subtitle_lines` is unchanged, since values
-    may contain any text.
+    """A further line of a subtitle without tags; a line of `_subtitle_lines` is unchanged, since
+    values may contain any text.
     """
     key = line.partition(":")[0].strip()
     return unescaped(line if key in _SAID else _TAGS.sub("", line))
