@@ -202,7 +202,7 @@ def test_nothing_is_kept_longer_than_is_said(serve: Serve) -> None:
         assert "until the job ends" in about["personal_data"][0]["how_long"]
         job = served.upload("echo 1", "secret-name.mp4")
         served.until(job["id"], "done")
-        assert "secret-name.mp4" not in served.left
+        gone(lambda: "secret-name.mp4" not in served.left)
         gone(lambda: served.service.get(job["id"]) is None)
         gone(lambda: not list((served.service.folder / "jobs").iterdir()))
         gone(lambda: job["id"] not in served.service._store.ids())
