@@ -751,7 +751,7 @@ def test_what_is_not_saved_is_kept_until_it_is(
         assert abs(found["when"] - time.time()) < 60
         # It is no coder's file: nothing trains on it, and it is no set of intervals.
         assert [one["source"] for one in served.shown[0].about()["layers"]] == ["result"]
-        kept.write_text(kept.read_text().replace(str(found["expressions"][0]["onset"]), "x", 1))
+        kept.write_text(kept.read_text()[:-9])  # a damaged file
         assert drafted(served) is None
         assert served.post("/api/0/draft", body)[0] == 200
         assert served.post("/api/0/draft", {**body, "expressions": None})[1] == {"kept": None}
