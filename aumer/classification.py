@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 
 import numpy as np
 
 from aumer.arguments import whole
-from aumer.config import Settings
+from aumer.config import MAX_RATE, Settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.log_capture import collected_warnings, unique
 from aumer.motion.analysis import FrameRange, analyze, check_workers
@@ -38,7 +39,7 @@ from aumer.session import (
 )
 from aumer.spotting import noise
 from aumer.types import ActingUnit, Features, IntArray, Moment
-from aumer.video import Source, content_digest
+from aumer.video import Source, content_digest, open_video
 
 
 def classify(
@@ -64,7 +65,8 @@ def classify(
         model: a shipped recognizer by name, the path of a recognizer's weights (`aumer train`
             writes them), or an `aumer.recognition.interface.Recognizer`, whatever it reads from a
             clip. Its classes are the labels. The default is "graph", and for features
-            "graph-motion".
+            "graph-motion". If it was trained on clips of films, every frame is looked at, as in
+            training: motion.rate is raised to the clip's frame rate.
         aus: True also reads action units, with the AU reader that ships; or another reader: its
             name, the path of its weights, or an `aumer.recognition.action_units.AUReader`. Not
             possible for features, which hold no flow map.
@@ -159,6 +161,8 @@ def _classified(
         labeler = labeler_of(model, device, chosen)
         reading = reading_of(aus, chosen)
         check_face(chosen.face)
+        if _learned_from_films(labeler, reading):
+            chosen = _every_frame(clip, fps, chosen)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeler.maker.margin)
         way = labeler.recognizer.apex
@@ -239,6 +243,30 @@ def _classified(
         notes=notes,
         flow_map=verdict.flow_map,
     )
+
+
+def _learned_from_films(*stages: Labeler | ActionUnits | None) -> bool:
+    """Whether one of them is known to have learned from clips that aumer made of films.
+
+    In these the face was followed on every frame (`aumer.training.clips`). Those that ship learned
+    from flow images, whose films nobody followed.
+    """
+    return any(s.part.motion is not None or s.part.inputs is not None for s in stages if s)
+
+
+def _every_frame(clip: Source, fps: float | None, settings: Settings) -> Settings:
+    """The settings with motion.rate raised to the clip's frame rate, if it is known.
+
+    Between frames that are looked at landmarks are interpolated: of a fast clip they would not be
+    those that the recognizer learned from, and the probabilities would differ.
+    """
+    with closing(open_video(clip, fps=fps)) as video:
+        rate = fps or video.info.fps
+    if rate is None or rate <= settings.motion.rate:
+        return settings
+    # A rate that cannot be set is none of a camera for faces; the most is near enough.
+    most = min(rate, MAX_RATE)
+    return replace(settings, motion=replace(settings.motion, rate=most))
 
 
 #: If at the offset this share of the movement at the apex is still left, the face has not come
