@@ -19,6 +19,7 @@ from aumer.recognition import apex as apexes
 from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.clips import pictures_between
 from aumer.recognition.interface import Recognizer
+from aumer.recognition.labeler import Labeler
 from aumer.results import Prediction
 from aumer.session import (
     SettingsLike,
