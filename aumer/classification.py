@@ -67,7 +67,8 @@ def classify(
             writes them), or an `aumer.recognition.interface.Recognizer`, whatever it reads from a
             clip. Its classes are the labels. The default is "graph", and for features
             "graph-motion". If it was trained on clips of films, every frame is looked at, as in
-            training: motion.rate is raised to the clip's frame rate.
+            training: motion.rate is raised to the clip's frame rate. So it is if motion.rate would
+            leave fewer than three frames.
         aus: True also reads action units, with the AU reader that ships; or another reader: its
             name, the path of its weights, or an `aumer.recognition.action_units.AUReader`. Not
             possible for features, which hold no flow map.
@@ -162,8 +163,7 @@ def _classified(
         labeler = labeler_of(model, device, chosen)
         reading = reading_of(aus, chosen)
         check_face(chosen.face)
-        if _learned_from_films(labeler, reading):
-            chosen = _every_frame(clip, fps, chosen)
+        chosen = _looking(clip, fps, chosen, (onset, offset), labeler, reading)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeler.maker.margin)
         way = labeler.recognizer.apex
@@ -246,28 +246,36 @@ def _classified(
     )
 
 
-def _learned_from_films(*stages: Labeler | ActionUnits | None) -> bool:
-    """Whether one of them is known to have learned from clips that aumer made of films.
-
-    In these the face was followed on every frame (`aumer.training.clips`). Those that ship learned
-    from flow images, whose films nobody followed.
-    """
-    return any(s.part.motion is not None or s.part.inputs is not None for s in stages if s)
+#: A clip with fewer frames to look at than this shows no rise.
+_FEW = 3
 
 
-def _every_frame(clip: Source, fps: float | None, settings: Settings) -> Settings:
-    """The settings with motion.rate raised to the clip's frame rate, if it is known.
+def _looking(
+    clip: Source,
+    fps: float | None,
+    settings: Settings,
+    ends: tuple[int | None, int | None],
+    *stages: Labeler | ActionUnits | None,
+) -> Settings:
+    """The settings, with motion.rate raised to the clip's frame rate where every frame matters.
 
-    Between frames that are looked at landmarks are interpolated: of a fast clip they would not be
-    those that the recognizer learned from, and the probabilities would differ.
+    It does if a stage is known to have learned from clips that aumer made of films, in which the
+    face is followed on every frame (`aumer.training.clips`): landmarks between frames that are
+    looked at are interpolated, and probabilities would differ. What ships learned from flow images.
+    It also does if motion.rate leaves too few frames, as of an onset and an apex at 200 frames a
+    second.
     """
     with closing(open_video(clip, fps=fps)) as video:
-        rate = fps or video.info.fps
+        rate, count = fps or video.info.fps, video.info.frames_estimate
     if rate is None or rate <= settings.motion.rate:
         return settings
-    # A rate that cannot be set is none of a camera for faces; the most is near enough.
-    most = min(rate, MAX_RATE)
-    return replace(settings, motion=replace(settings.motion, rate=most))
+    onset, offset = ends
+    last = offset if offset is not None else count - 1 if count is not None else None
+    few = last is not None and (last - (onset or 0)) * settings.motion.rate < (_FEW - 1) * rate
+    of_films = any(s.part.motion is not None or s.part.inputs is not None for s in stages if s)
+    if not few and not of_films:
+        return settings
+    return replace(settings, motion=replace(settings.motion, rate=min(rate, MAX_RATE)))
 
 
 #: If at the offset this share of the movement at the apex is still left, the face has not come
