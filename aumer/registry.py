@@ -116,12 +116,12 @@ _parts: dict[str, dict[str, Any]] = {
     "evaluator": {"aumer": "aumer.evaluation.spotting:evaluate"},
     # Readers of files of intervals, also from other programs.
     "reader": {
-        "table": "aumer.tables.readers:TableReader",
-        "headerless": "aumer.tables.readers:HeaderlessReader",
-        "json-lists": "aumer.tables.readers:JsonListsReader",
-        "mat": "aumer.tables.readers:MatReader",
-        "npy": "aumer.tables.readers:NpyReader",
-        "per-video": "aumer.tables.readers:PerVideoReader",
+        "table": "aumer.tables.readers.table:TableReader",
+        "headerless": "aumer.tables.readers.text:HeaderlessReader",
+        "json-lists": "aumer.tables.readers.json_lists:JsonListsReader",
+        "mat": "aumer.tables.readers.arrays:MatReader",
+        "npy": "aumer.tables.readers.arrays:NpyReader",
+        "per-video": "aumer.tables.readers.per_video:PerVideoReader",
     },
     # Named by the suffix of their files, without the dot.
     "format": {
