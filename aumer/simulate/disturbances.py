@@ -116,10 +116,13 @@ class Sway:
     Attributes:
         spread: sd in each of K directions.
         correlation_s: time in which the autocorrelation falls to 1/e.
+        smooth_s: sd of the Gaussian by which it is smoothed: muscles move smoothly, and without it
+            the sway would have the spectrum of noise.
     """
 
     spread: tuple[float, ...]
     correlation_s: float
+    smooth_s: float
 
     def drawn(self, rng: np.random.Generator, times: Signal) -> Signal:
         """(N, K) at evenly spaced times (N,) seconds."""
@@ -127,8 +130,8 @@ class Sway:
         push = rng.standard_normal((len(times), len(self.spread))) * self.spread
         push[1:] *= np.sqrt(1 - keep**2)
         away = lfilter([1.0], [1.0, -keep], push, axis=0)
-        # Muscles move smoothly: without this the sway would have the spectrum of noise.
-        return np.asarray(gaussian_filter1d(away, 0.1 / step_of(times), axis=0, mode="nearest"))
+        spread = self.smooth_s / step_of(times)
+        return np.asarray(gaussian_filter1d(away, spread, axis=0, mode="nearest"))
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,11 @@ class HeadSway(Turning):
     yaw: float
     pitch: float
     correlation_s: float
+    smooth_s: float
 
     def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        return Sway((self.yaw, self.pitch), self.correlation_s).drawn(rng, times)
+        sway = Sway((self.yaw, self.pitch), self.correlation_s, self.smooth_s)
+        return sway.drawn(rng, times)
 
 
 @dataclass(frozen=True)

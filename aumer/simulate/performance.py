@@ -22,8 +22,7 @@ from aumer.simulate.disturbances import Move, Signal, Sway, moved
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.warp import LIDS
 
-#: Seconds between the moments at which the sway of the head is drawn; it is smooth over a tenth of
-#: a second.
+#: Seconds between the moments at which the sway of the head is drawn, far below its smoothing.
 _STEP_S = 0.01
 
 _SCALED = ("sway", "turns", "blinks", "gaze", "talking", "light", "noise", "aside", "posture")
