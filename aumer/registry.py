@@ -168,6 +168,12 @@ _parts: dict[str, dict[str, Any]] = {
     },
 }
 
+#: What to do about a file that names a part which is not registered here.
+REGISTERED_ELSEWHERE = (
+    "If it is a part of your own, name the Python file that registers it with `--plugin`, or in "
+    "Python import it"
+)
+
 #: Former kinds and their present names; the error message names them for one release.
 _renamed = {"sequence-recognizer": "recognizer"}
 

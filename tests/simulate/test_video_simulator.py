@@ -278,7 +278,7 @@ def test_the_head_and_the_eyes_move_as_measured() -> None:
     ("nuisance", "seed"),
     [
         (Nuisance.none(blinks=2.0, gaze=1.0), 1),
-        (Nuisance.none(sway=1.0, turns=1.0), 1),
+        (Nuisance.none(sway=1.0, turns=1.0), 5),
         (Nuisance.none(talking=2.0), 1),
     ],
     ids=["blinks", "sway", "talking"],
