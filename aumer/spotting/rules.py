@@ -199,16 +199,20 @@ class RuleSpotter(SpotterModel):
             UsageError: an ROI that the movements are made of is missing.
         """
         paths = movements_of(features, self._settings)
-        raised: dict[int, dict[int, list[_Candidate]]] = {}
-        for alike in paths.alike(self._settings.min_height):
-            for run, movement, candidates in self._candidates(alike, paths, features):
-                raised.setdefault(run, {})[movement] = candidates
-        found: list[Expression] = []
         kept: dict[int, list[_Candidate]] = {}
-        for run, of_movement in sorted(raised.items()):
-            candidates = [c for m in sorted(of_movement) for c in of_movement[m]]
-            kept[run] = self._select(candidates, paths.smooth(run), features.rate)
-            found += [self._expression(c, *paths.spans[run], features) for c in kept[run]]
+        candidates: dict[int, list[_Candidate]] = {}
+        for alike in paths.alike(self._settings.min_height):
+            for run, found in self._candidates(alike, paths, features):
+                candidates.setdefault(run, []).extend(found)
+            if alike.movements[-1] == len(MOVEMENTS) - 1:  # these were the last of these runs
+                for run, found in candidates.items():
+                    kept[run] = self._select(found, paths.smooth(run), features.rate)
+                candidates = {}
+        spotted = [
+            self._expression(c, *paths.spans[run], features)
+            for run in sorted(kept)
+            for c in kept[run]
+        ]
         tracks = self._tracks(paths, kept, features)
         scores = Scores(
             values=np.column_stack([tracks, tracks.max(axis=1)]),
@@ -217,12 +221,12 @@ class RuleSpotter(SpotterModel):
             valid=features.valid,
             channels=(*REGIONS, "expression"),
         )
-        return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
+        return scores, tuple(sorted(spotted, key=lambda e: (e.onset, e.offset)))
 
     def _candidates(
         self, alike: Alike, paths: FaceMovements, features: Features
-    ) -> Iterator[tuple[int, int, list[_Candidate]]]:
-        """Numbers of a run and of a movement, and the candidates of this movement in it."""
+    ) -> Iterator[tuple[int, list[_Candidate]]]:
+        """The number of a run and the candidates of one movement in it; movements in order."""
         rate = features.rate
         threshold = alike.base * (self._factor / NORMAL)
         raised: dict[tuple[int, int], list[_Candidate]] = {}
@@ -234,8 +238,8 @@ class RuleSpotter(SpotterModel):
                 signs = _Signs(features.eyelids[begin:end], features.head[begin:end])
                 found = self._of_one(one, direction, height[k, m], apexes, signs, rate)
                 raised.setdefault((run, number), []).extend(found)
-        for (run, number), candidates in raised.items():
-            yield run, number, candidates
+        for run, number in sorted(raised):
+            yield run, raised[run, number]
 
     def _of_one(
         self,
