@@ -196,7 +196,9 @@ _SORT = Sort(
     define="name, fit and predict_proba",
     called="AU reader",
     format=weights.ArrayFormat(
-        "aumer-au-reader-1", "an AU reader", "a file that an AU reader's `save` wrote"
+        "aumer-au-reader-1",
+        "an AU reader",
+        "a file that `aumer train` or an AU reader's `save` wrote",
     ),
     names="reader",
     columns="aus",

@@ -238,7 +238,9 @@ _SORT = Sort(
     define="name, fit and predict_proba",
     called="recognizer",
     format=weights.ArrayFormat(
-        "aumer-recognizer-1", "a recognizer", "a file that a recognizer's `save` wrote"
+        "aumer-recognizer-1",
+        "a recognizer",
+        "a file that `aumer train` or a recognizer's `save` wrote",
     ),
     names="recognizer",
     columns="classes",
