@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import mmap
 import os
 import shutil
@@ -26,7 +27,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.files import atomic_write
-from aumer.foreign import read_arrays
+from aumer.foreign import read_arrays, write_arrays
 from aumer.names import expanded
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -138,9 +139,7 @@ class FeatureCache:
         names = json.dumps([self._label(part), sorted(arrays)])
 
         def save(file: IO[bytes]) -> None:
-            # numpy 2 types every keyword as a possible `allow_pickle`; ours are names of arrays.
-            write: Callable[..., None] = np.savez_compressed
-            write(file, **arrays, **{_HOLDS: np.array(names)})
+            write_arrays(file, [*arrays.items(), (_HOLDS, np.array(names))], written=rested)
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,6 +237,10 @@ def parked(array: npt.NDArray[Any], folder: str | os.PathLike[str] | None = None
     Args:
         folder: as for chunks.
     """
+    if _map_of(array) is not None:
+        array = array.view()
+        array.flags.writeable = False
+        return array
     if array.nbytes < _WORTH_PARKING:
         return array
     try:
@@ -251,15 +254,39 @@ def parked(array: npt.NDArray[Any], folder: str | os.PathLike[str] | None = None
     return np.frombuffer(held, array.dtype).reshape(array.shape)
 
 
+def roomy(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array to be filled; a large one lies in such a file from the beginning, where that can be
+    made. What is filled is moved out of memory by `rested`.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size >= _WORTH_PARKING and sys.platform == "linux":
+        try:
+            with _nameless(None) as file:
+                os.posix_fallocate(file.fileno(), 0, size)  # fails now if there is no room
+                held = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_WRITE)
+            return np.frombuffer(held, dtype).reshape(shape)
+        except OSError as error:
+            _log.debug("an array stays in memory: %s", error)
+    return np.empty(shape, dtype)
+
+
 def rested(array: npt.NDArray[Any]) -> None:
-    """Free the memory that reading a `parked` array has taken; does nothing for other arrays."""
+    """Free the memory that reading a `parked` array, or filling a `roomy` one, has taken; does
+    nothing for other arrays.
+    """
+    base = _map_of(array)
+    if base is not None and sys.platform != "win32":
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def _map_of(array: npt.NDArray[Any]) -> mmap.mmap | None:
+    """The mapped file in which an array lies, if it does."""
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    if isinstance(base, mmap.mmap) and sys.platform != "win32":
-        base.madvise(mmap.MADV_DONTNEED)
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def _nameless(folder: Path | None) -> IO[bytes]:

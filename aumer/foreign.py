@@ -12,7 +12,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -133,6 +133,49 @@ def read_arrays(
                 member.filename.removesuffix(".npy"): _array(archive, member)
                 for member in archive.infolist()
             }
+
+
+#: Bytes of an array that are written at a time.
+_AT_ONCE = 1 << 24
+
+
+def write_arrays(
+    file: IO[bytes],
+    arrays: Iterable[tuple[str, npt.NDArray[Any]]],
+    *,
+    written: Callable[[npt.NDArray[Any]], object] = lambda array: None,
+) -> None:
+    """Write a compressed ``.npz`` file, which `read_arrays` and `numpy.load` read.
+
+    Unlike by `numpy.savez_compressed` the arrays are taken one by one and written piece by piece,
+    and compressed as quickly as possible: on measured motion the best compression takes 1.5 to 3
+    times as long and saves 1 %.
+
+    Args:
+        arrays: names and arrays; an iterator may compute each as it is asked for.
+        written: called with an array after each piece of it.
+    """
+    from numpy.lib import format as numpy_format
+
+    npy: Any = numpy_format  # older numpy has no type annotations here
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                if array.ndim == 0 or array.nbytes <= _AT_ONCE:
+                    npy.write_array(member, array, allow_pickle=False)
+                    continue
+                about = {
+                    "descr": npy.dtype_to_descr(array.dtype),
+                    "fortran_order": False,
+                    "shape": array.shape,
+                }
+                npy.write_array_header_1_0(member, about)
+                if len(array) == 1:  # the faces come first
+                    array = array[0]
+                rows = max(1, _AT_ONCE * len(array) // array.nbytes)
+                for begin in range(0, len(array), rows):
+                    member.write(array[begin : begin + rows].tobytes())
+                    written(array)
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:

@@ -334,7 +334,9 @@ class Spotter:
             given: entries of the result's settings that describe the input.
             facts: fields of the result that depend on whether a video was read.
         """
-        scores, expressions = self.decide(features)
+        with noise.computed_once():
+            scores, expressions = self.decide(features)
+            limit, limits = noise.limits(features, self._rules)
         run.show("scores", scores)
         if labeler is not None:
             moments = [e.moment for e in expressions]
@@ -348,7 +350,6 @@ class Spotter:
             expressions = tuple(
                 replace(e, aus=next(units)) if e.onset < e.apex else e for e in expressions
             )
-        limit, limits = noise.limits(features, self._rules)
         return SpotResult(
             **facts,
             expressions=expressions,
@@ -476,8 +477,9 @@ class Spotter:
         Raises:
             UsageError: the model cannot read the features.
         """
-        scores, expressions = spotted(self._model, features)
-        expressions = noise.with_peaks(expressions, features, self._rules)
+        with noise.computed_once():
+            scores, expressions = spotted(self._model, features)
+            expressions = noise.with_peaks(expressions, features, self._rules)
         if self._micro_max_s is not None:
             expressions = tuple(e.limited(self._micro_max_s) for e in expressions)
         return scores, expressions

@@ -273,11 +273,11 @@ def _full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _full_in_the_middle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def save(file: Any, **_: Any) -> None:
+    def save(file: Any, *_: Any, **__: Any) -> None:
         file.write(b"PK and so on")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", save)
+    monkeypatch.setattr("aumer.cache.write_arrays", save)
     return folder / "full"
 
 
@@ -400,11 +400,11 @@ def test_a_run_killed_while_writing_leaves_no_chunk(
     cache = FeatureCache(tmp_path, "key")
     cache.put(0, some_arrays(0))
 
-    def half(file: Any, **_: Any) -> None:
+    def half(file: Any, *_: Any, **__: Any) -> None:
         file.write(b"PK\x03\x04 and so on")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "savez_compressed", half)
+    monkeypatch.setattr("aumer.cache.write_arrays", half)
     with pytest.raises(KeyboardInterrupt):
         cache.put(1, some_arrays(1))
     with pytest.raises(KeyboardInterrupt):

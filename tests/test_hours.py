@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,14 +16,16 @@ import pytest
 
 import aumer
 from aumer import cache as caches
-from aumer.cache import FeatureCache, parked, rested
+from aumer import foreign
+from aumer.cache import FeatureCache, parked, rested, roomy
 from aumer.config import load_settings
 from aumer.results import spot_result
+from aumer.results.schema import compact, compact_texts
 from aumer.simulate.features import simulate_features
 from aumer.spotting import decode, noise
 from aumer.spotting.interface import resolve
 from aumer.testing.moving_face import film, smile
-from aumer.types import Features
+from aumer.types import Features, runs
 
 #: Frames that are kept together, at the most: ten seconds at 30 a second.
 TEN_SECONDS = 300
@@ -141,6 +144,45 @@ def test_an_array_that_is_parked_is_the_same(monkeypatch: pytest.MonkeyPatch) ->
     assert (other[3:9] == array[3:9]).all()
 
 
+def test_an_array_that_is_filled_in_a_file_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = chunk(1)["a"]
+    assert roomy(array.shape, array.dtype).base is None  # too small to be worth it
+    monkeypatch.setattr(caches, "_WORTH_PARKING", 0)
+    other = roomy(array.shape, array.dtype)
+    for begin in range(0, len(array), 7):
+        other[begin : begin + 7] = array[begin : begin + 7]
+        rested(other)
+    assert (other == array).all()
+    assert not parked(other).flags.writeable
+
+
+def test_arrays_are_written_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "_AT_ONCE", 1000)
+    arrays = {
+        "a": chunk(1)["a"],
+        "face": chunk(1)["a"][None],
+        "every_other": chunk(1)["a"][::2],
+        "column": chunk(1)["a"][..., 1],
+        "text": np.array("a text"),
+        "none": np.empty((0, 3)),
+        "flags": np.arange(5000) % 3 == 0,
+    }
+    seen = 0
+
+    def count(array: np.ndarray) -> None:
+        nonlocal seen
+        seen += 1
+
+    with (tmp_path / "a.npz").open("wb") as file:
+        foreign.write_arrays(file, arrays.items(), written=count)
+    assert seen > 30
+    for found in (foreign.read_arrays(tmp_path / "a.npz", "arrays"), np.load(tmp_path / "a.npz")):
+        assert set(found) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+
+
 @pytest.fixture(scope="module")
 def minutes() -> Features:
     """Three of a simulated face, with a gap in the middle."""
@@ -160,6 +202,7 @@ def test_spotting_in_pieces_is_spotting(minutes: Features, monkeypatch: pytest.M
     assert len(whole) >= 5
     monkeypatch.setattr(decode, "_TOGETHER", 7)
     monkeypatch.setattr(noise, "_ADDED", 256)
+    monkeypatch.setattr(noise, "_AT_ONCE", 5000)  # less than the runs have: one movement at a time
     again, pieces = model(minutes)
     assert [(e.kind, e.onset, e.apex, e.offset) for e in whole] == [
         (e.kind, e.onset, e.apex, e.offset) for e in pieces
@@ -168,6 +211,62 @@ def test_spotting_in_pieces_is_spotting(minutes: Features, monkeypatch: pytest.M
         [(e.score, e.peak or 0) for e in whole], [(e.score, e.peak or 0) for e in pieces], rtol=1e-9
     )
     np.testing.assert_allclose(scores.values, again.values, atol=1e-6)
+
+
+def test_runs_of_one_length_are_spotted_as_each_alone(minutes: Features) -> None:
+    """Many short runs, some of equal length: bit by bit what each is by itself."""
+    valid = minutes.valid.copy()
+    valid[np.array([0, 300, 600, 850, 1100, 1101, 1103, 1400, 2900])] = False
+    spotter = resolve("rules", load_settings())
+
+    def of(valid: np.ndarray) -> Features:
+        values = minutes.values.copy()
+        values[~valid] = np.nan
+        known = minutes.confidence * valid[:, None]
+        return replace(minutes, values=values, valid=valid, confidence=known)
+
+    scores, found = spotter(of(valid))
+    alone = []
+    for begin, end in runs(valid):
+        mine = np.zeros(len(valid), bool)
+        mine[begin:end] = True
+        own, expressions = spotter(of(mine))
+        np.testing.assert_array_equal(own.values[begin:end], scores.values[begin:end])
+        alone += expressions
+    assert len(found) > 3
+    assert found == tuple(sorted(alone, key=lambda e: (e.onset, e.offset)))
+
+
+def test_the_noise_of_a_face_is_computed_once(
+    minutes: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    kept = noise.FaceMovements.__init__
+
+    def count(self: noise.FaceMovements, *arguments: Any) -> None:
+        made.append(1)
+        kept(self, *arguments)
+
+    monkeypatch.setattr(noise.FaceMovements, "__init__", count)
+    aumer.spot(minutes)
+    assert len(made) == 1
+    with noise.computed_once():
+        first = noise.movements_of(minutes, load_settings().rules)
+        assert noise.movements_of(minutes, load_settings().rules) is first
+        other = load_settings(overrides={"rules": {"trust": 0.1}}).rules
+        assert noise.movements_of(minutes, other) is not first
+    assert noise.movements_of(minutes, load_settings().rules) is not first  # nothing is kept
+
+
+def test_numbers_are_written_as_json_writes_them() -> None:
+    rng = np.random.default_rng(0)
+    odd = [0, -0.0, 1, 1e-4, 9.9e-5, np.nan, 1e15, 1e16, 123456789, 3.0e-45, 3.4e38]
+    values = np.concatenate(
+        [rng.random(5000), 10 ** rng.uniform(-12, 9, 5000), -rng.random(50), odd]
+    ).astype(np.float32)
+    assert (
+        ",".join(compact_texts(values)) == json.dumps(compact(values), separators=(",", ":"))[1:-1]
+    )
 
 
 def test_json_in_pieces_is_json(minutes: Features, monkeypatch: pytest.MonkeyPatch) -> None:

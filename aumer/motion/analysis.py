@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.arguments import whole
-from aumer.cache import Arrays, FeatureCache, parked, rested
+from aumer.cache import Arrays, FeatureCache, parked, rested, roomy
 from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
@@ -71,6 +71,8 @@ _SAME_TIME_S = 1e-6
 _SAME_GAP_S = 2e-3
 #: Frames whose eyelids and head pose are computed together.
 _SIGNS_AT_ONCE = 10_000
+#: Chunks after which their landmarks are moved out of memory.
+_CHUNKS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -669,13 +671,15 @@ def _join(
     rois = len(roi_set(settings.motion.rois))
     # Rows of chunks without this face.
     boxes = {n: np.full((rows, 4), np.nan, np.float32) for n in numbered}
-    landmarks = {n: np.full((rows, 68, 2), np.nan, np.float32) for n in numbered}
+    landmarks = {n: roomy((rows, 68, 2), np.float32) for n in numbered}
     steps = {n: np.full((max(0, rows - 1), rois, 2), np.nan, np.float32) for n in numbered}
     measured = {n: np.zeros((max(0, rows - 1), rois), np.float32) for n in numbered}
     at = 0
     for k in range(count):
         part = chunk(k)
         mine = len(part["times"]) - (k < count - 1)
+        for points in landmarks.values():
+            points[at : at + mine] = np.nan
         for i, number in enumerate(map(int, part["numbers"])):
             boxes[number][at : at + mine] = part["boxes"][i, :mine]
             landmarks[number][at : at + mine] = part["landmarks"][i, :mine]
@@ -683,6 +687,9 @@ def _join(
             steps[number][at : at + between] = part["steps"][i]
             measured[number][at : at + between] = part["confidence"][i]
         at += mine
+        if not k % _CHUNKS_AT_ONCE:
+            for points in landmarks.values():
+                rested(points)
     turns, most, numbers = map(int, part["seen"])
     indices, seen = clock.seen()
     mixed = _mixed(times, since)
@@ -732,7 +739,17 @@ def _mixed(times: TimeArray, since: TimeArray) -> BoolArray:
 def _with_signs(features: Features, track: FaceTrack) -> Features:
     """Features with eyelids and head pose at each row, from the nearest landmarks."""
     valid = features.valid
-    seen = np.asarray(np.isfinite(track.landmarks).all(axis=(1, 2)))
+    # Piecewise: the landmarks of ten hours alone have hundreds of megabytes.
+    seen = np.empty(len(track), np.bool_)
+    open_eyes, turned = [np.empty((0, 2))], [np.empty((0, 3))]
+    for begin in range(0, len(track), _SIGNS_AT_ONCE):
+        part = track.landmarks[begin : begin + _SIGNS_AT_ONCE]
+        known = np.isfinite(part).all(axis=(1, 2))
+        seen[begin : begin + len(part)] = known
+        if known.any():
+            open_eyes.append(eyelids(part[known]))
+            turned.append(head_turn(part[known]))
+        rested(track.landmarks)
 
     def at_its_rows(values: npt.NDArray[np.float64]) -> FloatArray:
         rows = np.full((len(valid), values.shape[1]), np.nan, np.float32)
@@ -742,12 +759,10 @@ def _with_signs(features: Features, track: FaceTrack) -> Features:
 
     if not (seen.any() and valid.any()):
         return features
-    # Piecewise: the landmarks of ten hours alone have hundreds of megabytes.
-    pieces = np.array_split(np.flatnonzero(seen), max(1, int(seen.sum()) // _SIGNS_AT_ONCE))
     return replace(
         features,
-        eyelids=at_its_rows(np.concatenate([eyelids(track.landmarks[p]) for p in pieces])),
-        head=at_its_rows(np.concatenate([head_turn(track.landmarks[p]) for p in pieces])),
+        eyelids=at_its_rows(np.concatenate(open_eyes)),
+        head=at_its_rows(np.concatenate(turned)),
     )
 
 

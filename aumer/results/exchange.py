@@ -288,6 +288,35 @@ def within(begin: float, apex: float | None, end: float) -> float | None:
     return min(max(begin, apex), end)
 
 
+def lasting(
+    kind: Kind,
+    onset: str,
+    apex: str | None,
+    duration: str,
+    label: str | None,
+    score: str | None,
+    aus: str | None,
+    comment: str,
+) -> Timed:
+    """An expression from cells with its onset, its apex and how long it lasts, in seconds.
+
+    Raises:
+        ValueError: a cell is not a number.
+    """
+    begin = float(onset)
+    end = begin + float(duration)
+    return Timed(
+        kind,
+        begin,
+        end,
+        within(begin, None if apex is None else float(apex), end),
+        label,
+        None if score is None else float(score),
+        aus=aus,
+        comment=comment,
+    )
+
+
 def closed(begin: int, after: int) -> tuple[float, float]:
     """Seconds of the first and last frame of a half-open interval in milliseconds.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from aumer.arguments import require_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
-from aumer.foreign import foreign, read_arrays, shown
+from aumer.foreign import foreign, read_arrays, shown, write_arrays
 from aumer.results.formats import check_suffix
 from aumer.results.schema import printable
 from aumer.tables.cells import csv_line
@@ -187,12 +187,9 @@ class Motion:
                 for chunk in self.csv_chunks(unit):
                     file.write(chunk.encode())
         else:
-            arrays = self._arrays(unit)
 
             def save(file: IO[bytes]) -> None:
-                # numpy 2 types every keyword as a possible `allow_pickle`; these are all arrays.
-                write: Callable[..., None] = np.savez_compressed
-                write(file, **arrays)
+                write_arrays(file, self._arrays(unit))
 
         atomic_write(path, save, overwrite=overwrite)
 
@@ -239,11 +236,11 @@ class Motion:
     def __repr__(self) -> str:
         return f"Motion {self.summary()}"
 
-    def _arrays(self, unit: str) -> dict[str, npt.NDArray[Any]]:
+    def _arrays(self, unit: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         from aumer.motion.analysis import FEATURES_VERSION
 
         features = self.features
-        return {
+        yield from {
             "format": np.array(FORMAT),
             "version": np.array(FORMAT_VERSION),
             "motion_version": np.array(FEATURES_VERSION),
@@ -261,8 +258,8 @@ class Motion:
             "valid": features.valid,
             "eyelids": features.eyelids,
             "head": features.head,
-            **motion_table(features, unit),
-        }
+        }.items()
+        yield from _columns(features, unit)  # one at a time: ten hours would have half a gigabyte
 
 
 def motion_table(features: Features, unit: str = "eye") -> Table:
@@ -281,13 +278,29 @@ def motion_table(features: Features, unit: str = "eye") -> Table:
     Raises:
         UsageError: unknown unit.
     """
-    steps = features.values.astype(np.float64) / _px(features, unit)
-    path = np.full_like(steps, np.nan)
-    for begin, end in runs(features.valid):
-        path[begin:end] = np.cumsum(steps[begin:end], axis=0)
-    moved = (steps[..., 0], steps[..., 1], path[..., 0], path[..., 1])
-    confidence = features.confidence.astype(np.float64)
-    return {**dict(zip(_LENGTHS, moved, strict=True)), "confidence": confidence}
+    return dict(_columns(features, unit))
+
+
+def _columns(features: Features, unit: str) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+    """The items of `motion_table`, each computed as it is asked for."""
+    px = _px(features, unit)
+
+    def steps(axis: int) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = features.values[..., axis].astype(np.float64)
+        found /= px
+        return found
+
+    def path(axis: int) -> npt.NDArray[np.float64]:
+        found = steps(axis)
+        for begin, end in spans:
+            np.cumsum(found[begin:end], axis=0, out=found[begin:end])
+        found[~features.valid] = np.nan
+        return found
+
+    spans = runs(features.valid)
+    for kind, name in zip((steps, steps, path, path), _LENGTHS, strict=True):
+        yield name, kind(int(name.endswith("y")))
+    yield "confidence", features.confidence.astype(np.float64)
 
 
 def load_features(path: StrPath) -> Features:
@@ -309,8 +322,9 @@ def load_features(path: StrPath) -> Features:
     with foreign(path, "features", advice=f"It is damaged. {_anew(path)}"):
         eye_distance = float(arrays["eye_distance"])
         px = {"eye": eye_distance, "px": 1.0}[str(arrays["unit"])]
-        steps = np.stack([arrays["dx"], arrays["dy"]], axis=-1) * px
-        values: FloatArray = steps.astype(np.float32)
+        values: FloatArray = np.empty((*arrays["dx"].shape, 2), np.float32)
+        for axis, name in enumerate(("dx", "dy")):
+            values[..., axis] = arrays.pop(name) * px
         return Features(
             values=values,
             times=arrays["times"],

@@ -68,6 +68,18 @@ def compact(values: FloatArray) -> list[float | None]:
     return found
 
 
+def compact_texts(values: FloatArray) -> list[str]:
+    """What JSON writes for `compact`, in half the time."""
+    texts = values.astype("U32")
+    found: list[str] = texts.tolist()
+    # Of these numbers numpy writes the shortest digits as Python does; of others with an exponent.
+    usual = (values == 0) | ((np.abs(values) > 1.001e-4) & (np.abs(values) <= 1))
+    others = np.flatnonzero(~usual | (texts.astype(np.float64).astype(np.float32) != values))
+    for i, value in zip(others.tolist(), compact(values[others]), strict=True):
+        found[i] = "null" if value is None else repr(value)
+    return found
+
+
 @dataclass(frozen=True)
 class Node:
     """A value in a JSON document with its path; any wrong value raises a UsageError."""

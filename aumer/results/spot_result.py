@@ -17,7 +17,15 @@ from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import reason, shown
-from aumer.results.schema import Node, compact, jsonable, printable, units_read, units_written
+from aumer.results.schema import (
+    Node,
+    compact,
+    compact_texts,
+    jsonable,
+    printable,
+    units_read,
+    units_written,
+)
 from aumer.types import (
     Expression,
     FaceTrack,
@@ -453,8 +461,11 @@ def _listed(values: npt.NDArray[Any]) -> Iterator[str]:
     yield "["
     for begin in range(0, len(values), _AT_ONCE):
         piece = values[begin : begin + _AT_ONCE]
-        numbers = compact(piece) if piece.dtype == np.float32 else piece.tolist()
-        yield "," * bool(begin) + _dumps(numbers)[1:-1]
+        if piece.dtype == np.float32:
+            text = ",".join(compact_texts(piece))
+        else:
+            text = _dumps(piece.tolist())[1:-1]
+        yield "," * bool(begin) + text
     yield "]"
 
 

@@ -18,6 +18,7 @@ from aumer.graph import AUGraph
 from aumer.spotting import judge
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.network import NetSpotter
+from aumer.spotting.noise import computed_once
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
 from aumer.types import Expression, Features, Scores
@@ -164,11 +165,12 @@ class CombinedSpotter(SpotterModel):
         self, features: Features
     ) -> tuple[Scores, tuple[Expression, ...], npt.NDArray[np.float64]]:
         """The tracks of both, their proposals, and the judge's inputs (N, `judge.READS`)."""
-        levels, by_rules = self._rules(features)
-        scores = self._network.scores(features)
-        found, read = judge.described(
-            features, scores, by_rules, self._decoder(scores), self._settings
-        )
+        with computed_once():
+            levels, by_rules = self._rules(features)
+            scores = self._network.scores(features)
+            found, read = judge.described(
+                features, scores, by_rules, self._decoder(scores), self._settings
+            )
         tracks = Scores(
             np.column_stack([levels.values, scores.values]),
             features.times,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -198,37 +199,60 @@ class Decoder(TrackDecoder):
         affects the order only.
         """
 
-        def graded(k: Rows) -> tuple[Signal, Signal]:
+        n = left.rows.shape[1]
+        longest = int((right.rows.max(axis=1) - left.rows.min(axis=1)).max()) + 2
+        prior = (1 + np.arange(longest) / rate) ** -self.brevity  # by length in rows
+        best, alive = np.empty(len(apexes)), np.empty(len(apexes), np.bool_)
+        chosen, reached = np.empty(len(apexes), np.intp), np.empty(len(apexes))
+
+        def grade(k: Rows) -> None:
+            """Find the best pair of boundaries of these apexes, its rank and its score."""
             a, b = left.evidence(k), right.evidence(k)
             score = fixed[k] * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
-            prior = (1 + _length(left.rows[k], right.rows[k]) / rate) ** -self.brevity
             a, b = left.nearness(k, self.skip), right.nearness(k, self.skip)
-            return score, score * prior * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
-
-        lowest, highest = left.rows.min(axis=1), right.rows.max(axis=1)
-        best, alive = np.empty(len(apexes)), np.empty(len(apexes), np.bool_)
-        for piece in _pieces(len(apexes)):
-            score, rank = graded(piece)
-            best[piece] = rank.max(axis=(1, 2))
+            rank = score * prior[_length(left.rows[k], right.rows[k])]
+            rank *= np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
+            rank, score = rank.reshape(len(k), n * n), score.reshape(len(k), n * n)
+            rows = np.arange(len(k))
+            chosen[k] = pair = rank.argmax(axis=1)
+            best[k], reached[k] = rank[rows, pair], score[rows, pair]
             # Ranks may rise when the evidence in between is used; scores only fall.
-            alive[piece] = score.max(axis=(1, 2)) >= self.least
+            alive[k] = score.max(axis=1) >= self.least
+
+        for piece in _pieces(len(apexes)):
+            grade(piece)
+        lowest, highest = left.rows.min(axis=1), right.rows.max(axis=1)
+        # The best and, of equal ones, the first: in hours of film, to look at all would take long.
+        ranked = [(-rank, k) for k, rank in enumerate(best.tolist()) if rank >= self.least]
+        heapq.heapify(ranked)
+        # All apexes whose boundaries reach a row lie between two of these.
+        begins = np.minimum.accumulate(lowest[::-1])[::-1]
+        ends = np.maximum.accumulate(highest)
         found: list[_Found] = []
-        while best[k := int(best.argmax())] >= self.least:
-            score, rank = graded(np.array([k]))
-            i, j = np.unravel_index(int(rank.argmax()), rank.shape[1:])
+        while ranked:
+            minus, k = heapq.heappop(ranked)
+            if -minus != best[k]:  # it has been ranked anew
+                continue
+            i, j = divmod(int(chosen[k]), n)
             onset, offset = int(left.rows[k, i]), int(right.rows[k, j])
-            found.append((onset, int(apexes[k]), offset, float(score[0, i, j])))
-            left.use(k, int(i), self.reuse)
-            right.use(k, int(j), self.reuse)
+            found.append((onset, int(apexes[k]), offset, float(reached[k])))
+            left.use(k, i, self.reuse)
+            right.use(k, j, self.reuse)
             alive[k], best[k] = False, 0
-            near = np.flatnonzero(alive & (lowest <= offset) & (highest >= onset))
+            first, last = int(ends.searchsorted(onset)), int(begins.searchsorted(offset, "right"))
+            part = slice(first, last)
+            near = first + np.flatnonzero(
+                alive[part] & (lowest[part] <= offset) & (highest[part] >= onset)
+            )
+            if not len(near):
+                continue
             a, b = left.rows[near][:, :, None], right.rows[near][:, None, :]
             shared = (np.minimum(b, offset) - np.maximum(a, onset) + 1).clip(0)
             iou = shared / (b - a + offset - onset + 2 - shared)
             fixed[near] *= np.exp(-(iou**2) / self.overlap)
-            score, rank = graded(near)
-            best[near] = rank.max(axis=(1, 2))
-            alive[near] = score.max(axis=(1, 2)) >= self.least
+            grade(near)
+            for k in near[best[near] >= self.least].tolist():
+                heapq.heappush(ranked, (-float(best[k]), k))
         return [one for one in found if one[3] >= self.threshold]
 
 
@@ -257,9 +281,10 @@ class _Side:
         """(len(k), n) in [0, 1]; falls with the unused evidence between the boundary and the
         apex.
         """
-        passed = 1 - skip * self._unused[self._index[k]]
-        out: Signal = np.cumprod(np.pad(passed, ((0, 0), (1, 0)), constant_values=1), axis=1)
-        return out[:, :-1]
+        index = self._index[k]
+        out = np.ones(index.shape)
+        np.cumprod(1 - skip * self._unused[index[:, :-1]], axis=1, out=out[:, 1:])
+        return out
 
     def use(self, k: int, i: int, reuse: float) -> None:
         """Mark the i-th boundary of apex k as used by an accepted expression."""

@@ -30,8 +30,8 @@ from aumer.config import RuleSettings, digest
 from aumer.errors import ConfigError, WeightsError
 from aumer.foreign import foreign, read_json
 from aumer.spotting.movements import Signal
-from aumer.spotting.noise import Followed, followed, with_peaks
-from aumer.types import KINDS, BoolArray, Expression, Features, Scores
+from aumer.spotting.noise import FaceMovements, Rows, movements_of, with_peaks
+from aumer.types import KINDS, BoolArray, Expression, Features, FloatArray, Scores
 from aumer.weights import require_finite
 
 FORMAT = "aumer-judge-2"
@@ -191,21 +191,17 @@ def described(
         part: np.nan_to_num(np.max([scores.channel(f"{k}_{part}") for k in KINDS], axis=0))
         for part in ("action", "onset", "offset")
     }
-    movements = [
-        (begin, end, _in_units(found)) for begin, end, found in followed(features, settings)
-    ]
+    movements, least = movements_of(features, settings), settings.min_height
     spans = np.array([(e.onset_s, e.offset_s) for e in both]) - 1e-6
     rows = np.searchsorted(features.times, spans)
     other = [*_others(by_rules, by_network), *_others(by_network, by_rules)]
-    read = [
-        _read(e, number < len(by_rules), first, max(last, first + 1), features.rate, tracks)
-        + other[number]
-        + _shape(first, max(last, first + 1), movements)
-        for number, (e, (first, last)) in enumerate(zip(both, rows.tolist(), strict=True))
-    ]
+    spans_of = [(first, max(last, first + 1)) for first, last in rows.tolist()]
+    shape = [_shape(first, last, movements, least) for first, last in spans_of]
+    read = np.column_stack(
+        [_read(both, len(by_rules), spans_of, features.rate, tracks), other, shape]
+    )
     names = (*_SEEN, *_AGREED, *_SHAPED)
-    order = [names.index(name) for name in READS]
-    return both, np.array(read)[:, order]
+    return both, read[:, [names.index(name) for name in READS]]
 
 
 _SEEN = (
@@ -217,31 +213,58 @@ _SHAPED = ("returns", "unrest", "cut")
 
 
 def _read(
-    e: Expression, by_rules: bool, first: int, last: int, rate: float, tracks: Mapping[str, Signal]
-) -> list[float]:
-    """The inputs `_SEEN` of a proposal from row `first` to `last`."""
-    length = last - first
-    action, side = tracks["action"], max(_NEAR, length // 2)
-    middle = action[first + length // 4 : last - length // 4 + 1]
-    around = np.concatenate(
-        [
-            action[max(0, first - side) : max(0, first - _NEAR + 1)],
-            action[last + _NEAR : last + side],
-        ]
+    proposals: Sequence[Expression],
+    by_rules: int,
+    spans: Sequence[tuple[int, int]],
+    rate: float,
+    tracks: Mapping[str, FloatArray],
+) -> Signal:
+    """The inputs `_SEEN` (N, 10) of proposals from rows `first` to `last`, the rules' before the
+    network's.
+    """
+    action = tracks["action"]
+    # The middle and what is beside it may be empty: the log odds of 0.
+    seen = np.zeros((len(spans), 4), np.float32)
+    empty = np.zeros(seen.shape, np.bool_)
+    for row, none, (first, last) in zip(seen, empty, spans, strict=True):
+        length = last - first
+        side = max(_NEAR, length // 2)
+        middle = action[first + length // 4 : last - length // 4 + 1]
+        around = np.concatenate(
+            [
+                action[max(0, first - side) : max(0, first - _NEAR + 1)],
+                action[last + _NEAR : last + side],
+            ]
+        )
+        for k, part in enumerate((middle, around)):
+            if len(part):
+                row[k] = part.mean()
+            else:
+                none[k] = True
+        row[2] = tracks["onset"][max(0, first - _NEAR) : first + _NEAR + 1].max(initial=0)
+        row[3] = tracks["offset"][max(0, last - _NEAR) : last + _NEAR + 1].max(initial=0)
+    of_tracks = np.where(empty, _odds(0.0), _odds(seen))
+    rules = np.arange(len(spans)) < by_rules
+    score = _odds(np.array([e.score for e in proposals]))
+    peak = np.log(np.array([max(e.peak or 0.0, 0.1) for e in proposals]))
+    duration = np.log(np.array([last - first for first, last in spans]) / rate)
+    return np.column_stack(
+        [rules, score * rules, score * ~rules, of_tracks, peak, duration, duration**2]
     )
-    score, duration = _odds(e.score), np.log(length / rate)
-    return [
-        float(by_rules),
-        score * by_rules,
-        score * (not by_rules),
-        _odds(middle.mean() if len(middle) else 0.0),
-        _odds(around.mean() if len(around) else 0.0),
-        _odds(tracks["onset"][max(0, first - _NEAR) : first + _NEAR + 1].max(initial=0)),
-        _odds(tracks["offset"][max(0, last - _NEAR) : last + _NEAR + 1].max(initial=0)),
-        float(np.log(max(e.peak or 0.0, 0.1))),
-        float(duration),
-        float(duration**2),
-    ]
+
+
+class _Overlapping:
+    """Which of (N,) spans can overlap a span: ten hours have tens of thousands of proposals."""
+
+    def __init__(self, onset: Signal, offset: Signal) -> None:
+        self._order = np.argsort(onset, kind="stable")
+        self._begins = onset[self._order]
+        self._longest = float((offset - onset).max(initial=0))
+
+    def __call__(self, onset: float, offset: float) -> Rows:
+        """Their numbers, ascending; the spans that overlap it are among them."""
+        first, after = np.searchsorted(self._begins, (onset - self._longest, offset + 1))
+        return np.sort(self._order[first:after])
 
 
 def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[list[float]]:
@@ -249,13 +272,10 @@ def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[lis
     if not others:
         return [[0.0, 0.0] for _ in own]
     onset, offset, score = np.array([(o.onset, o.offset, o.score) for o in others]).T
-    order = np.argsort(onset, kind="stable")
-    begins, longest = onset[order], (offset - onset).max()
+    overlapping = _Overlapping(onset, offset)
     found = []
     for e in own:
-        # Only these can overlap it: ten hours have tens of thousands of proposals.
-        first, after = np.searchsorted(begins, (e.onset - longest, e.offset + 1))
-        near = np.sort(order[first:after])
+        near = overlapping(e.onset, e.offset)
         shared = np.minimum(offset[near], e.offset) - np.maximum(onset[near], e.onset) + 1
         shared = np.maximum(shared, 0)
         iou = shared / (len(e.interval) + offset[near] - onset[near] + 1 - shared)
@@ -267,23 +287,24 @@ def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[lis
     return found
 
 
-def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) -> list[float]:
-    """The inputs `_SHAPED` of a proposal; `movements` are (M, N) displacements in units of noise
-    for every run, in order.
-    """
-    run = bisect_right(movements, first, key=lambda movement: movement[0]) - 1
-    for begin, end, paths in movements[max(0, run) : run + 1]:
+def _shape(first: int, last: int, movements: FaceMovements, min_height: float) -> list[float]:
+    """The inputs `_SHAPED` of a proposal, from displacements in units of noise."""
+    run = bisect_right(movements.spans, first, key=lambda span: span[0]) - 1
+    for begin, end in movements.spans[max(0, run) : run + 1]:
         if not begin <= first < end:
             continue
         a, b = first - begin, min(last, end) - begin
-        departure = np.abs(paths[:, a : b + 1] - paths[:, a : a + 1])
+        side = max(_NEAR + 1, (b - a) // 2)
+        begun = max(0, a - side)
+        paths = movements.in_units(run, begun, b + side + 1, min_height)
+        departure = np.abs(paths[:, a - begun : b - begun + 1] - paths[:, a - begun, None])
         top = departure.max(axis=1)
         largest = int(top.argmax())
         together = np.sqrt((departure**2).sum(axis=0))
         if not (height := float(top[largest])):
             break
-        path, side = paths[largest], max(_NEAR + 1, (b - a) // 2)
-        beside = (path[max(0, a - side) : a + 1], path[b : b + side + 1])
+        path = paths[largest]
+        beside = (path[: a - begun + 1], path[b - begun :])
         cut = a <= _NEAR or b >= end - begin - 1 - _NEAR
         return [
             0.0 if cut else 1 - float(together[-1] / together.max()),
@@ -291,15 +312,6 @@ def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) 
             float(cut),
         ]
     return [0.0, 0.0, 0.0]
-
-
-def _in_units(movements: list[Followed]) -> Signal:
-    """(M, N) displacements in units of noise; the list is emptied to free memory."""
-    found = np.empty((len(movements), len(movements[0].smooth)))
-    for row in found:
-        movement = movements.pop(0)
-        row[:] = movement.smooth / movement.unit
-    return found
 
 
 def _odds(score: Any) -> Any:
@@ -319,10 +331,14 @@ def chosen(
     spans = np.array([(e.onset, e.offset, e.onset_s, e.offset_s) for e in proposals])
     macro = np.array([e.kind == "macro" for e in proposals])
     free = probabilities >= threshold
+    if not free.any():
+        return ()
+    overlapping = _Overlapping(spans[:, 0], spans[:, 1])
     for k in np.argsort(-probabilities, kind="stable"):
         if free[k]:
             kept.append(replace(proposals[k], score=float(probabilities[k])))
-            free &= ~_same(spans[k], macro[k], spans, macro)
+            near = overlapping(*spans[k, :2])
+            free[near] &= ~_same(spans[k], macro[k], spans[near], macro[near])
     return tuple(sorted(kept, key=lambda e: (e.onset, e.offset)))
 
 

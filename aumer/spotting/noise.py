@@ -13,16 +13,21 @@ run that is no longer than that, or any run if the window is 0, has one unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, white_tophat
 
 from aumer.config import RuleSettings
 from aumer.errors import ConfigError
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns, readable
 from aumer.types import Expression, Features, runs
+
+Rows = npt.NDArray[np.intp]
 
 #: The threshold at sensitivity "normal", in units.
 NORMAL = 5.0
@@ -32,6 +37,13 @@ HOLD_S = 1.0
 _TOGETHER = 256
 #: Rows summed together.
 _ADDED = 1 << 16
+#: Samples of runs of one length that are processed together.
+_AT_ONCE = 1 << 18
+#: The settings that the movements and their noise follow from.
+_READ = (
+    "trust", "smooth_s", "noise_s", "noise_factor", "drift_s", "drift_factor", "noise_window_s",
+    "lookahead_s",
+)  # fmt: skip
 #: Share of the time that is assumed to be rest: in posed videos faces act most of the time.
 _QUIET = 0.1
 #: This quantile and the median of the absolute value of a normal variable, in standard deviations.
@@ -62,18 +74,175 @@ class Followed:
         """(N,) the threshold at sensitivity "normal", in outer-eye distances."""
         return np.repeat(self.levels, self.hold)[: len(self.smooth)]
 
-    @property
-    def unit(self) -> Signal:
-        """(N,) one unit of noise, in outer-eye distances."""
-        return self.base / NORMAL
 
-    def height(self, direction: float, settings: RuleSettings, rate: float) -> Signal:
-        """(N,) height over the moving reference, in the positive (1.0) or negative (-1.0)
-        direction.
+@dataclass(frozen=True, eq=False)
+class Alike:
+    """Movements through unbroken runs of equal length, which are computed together.
+
+    Attributes:
+        runs: (K,) numbers of the runs.
+        movements: (M,) numbers of the movements: all of them, or one of a long run.
+        smooth, base: (K, M, N), as in `Followed`.
+    """
+
+    runs: Rows
+    movements: Rows
+    smooth: Signal
+    base: Signal
+
+    def heights(self, settings: RuleSettings, rate: float) -> Iterator[tuple[float, Signal]]:
+        """Both directions, 1.0 and -1.0, each with the (K, M, N) heights over the moving
+        reference.
         """
         window = max(3, round(settings.reference_s * rate))
-        height: Signal = white_tophat(direction * self.smooth, window, mode="nearest")
-        return height
+        for direction in (1.0, -1.0):
+            signal = self.smooth if direction > 0 else -self.smooth
+            yield direction, white_tophat(signal, (1, 1, window), mode="nearest")
+
+
+class FaceMovements:
+    """The movements of one face in all unbroken runs, with their noise.
+
+    Made by `movements_of`. In ten hours there may be tens of thousands of short runs, or one of a
+    million rows: runs of equal length are computed together, and a long one movement by movement.
+
+    Args:
+        settings: `min_height` and what follows from it is not read.
+
+    Attributes:
+        spans: first row, and row after the last, of each run, in order.
+    """
+
+    def __init__(self, features: Features, settings: RuleSettings) -> None:
+        weights = columns(features.rois)
+        self._names = tuple(weights)
+        self.spans = runs(features.valid)
+        self._lengths = np.array([end - begin + 1 for begin, end in self.spans], np.intp)
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        total = int(self._lengths.sum())
+        self._smooth = np.empty((len(weights), total))
+        for (begin, end), start in zip(self.spans, self._starts.tolist(), strict=True):
+            into = self._smooth[:, start : start + end - begin + 1]
+            _sum(features, begin, end, settings.trust, list(weights.values()), into)
+        self._smooth /= features.eye_distance
+        rate = features.rate
+        self._holds = np.array([_hold(n, rate, settings) for n in self._lengths.tolist()], np.intp)
+        counts = -(-self._lengths // np.maximum(self._holds, 1))
+        self._first_levels = np.cumsum(counts) - counts
+        self._levels = np.empty((len(weights), int(counts.sum())))
+        for alike, movements, rows in self._pieces(range(len(self.spans))):
+            signal = self._smooth[movements, rows]
+            smooth = gaussian_filter1d(signal, settings.smooth_s * rate, mode="nearest")
+            self._smooth[movements, rows] = smooth
+            levels = _levels(smooth.reshape(-1, smooth.shape[-1]), rate, settings)
+            at = self._first_levels[alike][:, None, None] + np.arange(levels.shape[-1])
+            self._levels[movements, at] = levels.reshape(*smooth.shape[:2], -1)
+
+    def _pieces(self, numbers: Iterable[int]) -> Iterator[tuple[Rows, Rows, Rows]]:
+        """Some runs by length: (K,) their numbers, and indices (1, M, 1) of movements and (K, 1, N)
+        of rows. Not more than `_AT_ONCE` samples at a time, except of one movement.
+        """
+        every = np.arange(len(self._names))
+        of_length: dict[int, list[int]] = {}
+        for number in numbers:
+            of_length.setdefault(int(self._lengths[number]), []).append(number)
+        for length, alike in of_length.items():
+            together = _AT_ONCE // (length * len(every))
+            parts = [every] if together else np.split(every, len(every))
+            for k in range(0, len(alike), max(1, together)):
+                mine = np.array(alike[k : k + max(1, together)], np.intp)
+                rows = self._starts[mine][:, None, None] + np.arange(length)
+                for movements in parts:
+                    yield mine, movements[:, None], rows
+
+    def alike(self, min_height: float, numbers: Iterable[int] | None = None) -> Iterator[Alike]:
+        """All runs, or those of these numbers, by length; a long one movement by movement.
+
+        Args:
+            min_height: least threshold, in outer-eye distances.
+        """
+        for mine, movements, rows in self._pieces(
+            range(len(self.spans)) if numbers is None else numbers
+        ):
+            hold, length = int(self._holds[mine[0]]), rows.shape[-1]
+            at = self._first_levels[mine][:, None, None] + np.arange(-(-length // hold))
+            levels = np.maximum(min_height, self._levels[movements, at])
+            base = np.repeat(levels, hold, axis=-1)[..., :length]
+            yield Alike(mine, movements[:, 0], self._smooth[movements, rows], base)
+
+    def smooth(self, number: int) -> Signal:
+        """(M, N) the displacements of all movements through a run; not a copy."""
+        start = int(self._starts[number])
+        return self._smooth[:, start : start + int(self._lengths[number])]
+
+    def in_units(self, number: int, first: int, last: int, min_height: float) -> Signal:
+        """(M, last - first) the displacements of all movements at these samples of a run, in units
+        of noise.
+        """
+        smooth = self.smooth(number)[:, first:last]
+        rows = np.arange(first, first + smooth.shape[1])
+        at = int(self._first_levels[number]) + rows // int(self._holds[number])
+        # Sums over movements depend on the layout, which is that of `smooth`.
+        found = np.empty(smooth.shape)
+        np.maximum(min_height, self._levels[:, at], out=found)
+        found /= NORMAL
+        return np.divide(smooth, found, out=found)
+
+    def followed(self, number: int, min_height: float) -> list[Followed]:
+        """All movements through a run."""
+        smooth, hold = self.smooth(number), int(self._holds[number])
+        first = int(self._first_levels[number])
+        levels = self._levels[:, first : first + -(-smooth.shape[1] // hold)]
+        return [
+            Followed(*one, hold)
+            for one in zip(self._names, smooth, np.maximum(min_height, levels), strict=True)
+        ]
+
+    def usual(self, min_height: float) -> dict[str, float]:
+        """The median threshold of each movement over all runs."""
+        counts = -(-self._lengths // self._holds)
+        holds = np.repeat(self._holds, counts)
+        ends = self._first_levels + counts - 1
+        holds[ends] -= counts * self._holds - self._lengths
+        return {
+            name: float(np.median(np.repeat(np.maximum(min_height, levels), holds)))
+            for name, levels in zip(self._names, self._levels, strict=True)
+        }
+
+
+_Known = dict[tuple[object, ...], tuple[Features, FaceMovements]]
+_known: ContextVar[_Known | None] = ContextVar("movements", default=None)
+
+
+@contextmanager
+def computed_once() -> Iterator[None]:
+    """Within this block `movements_of` computes the movements of a face once, and keeps them to its
+    end. The rules, the judge and a result's limits all read them.
+    """
+    if _known.get() is not None:
+        yield
+        return
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def movements_of(features: Features, settings: RuleSettings) -> FaceMovements:
+    """The movements of a face, and their noise.
+
+    Raises:
+        UsageError: an ROI that the movements are made of is missing.
+    """
+    known = _known.get()
+    if known is None:
+        return FaceMovements(features, settings)
+    read = tuple(getattr(settings, name) for name in _READ)
+    key = (id(features), *read)
+    if key not in known:
+        known[key] = features, FaceMovements(features, settings)
+    return known[key][1]
 
 
 def followed(
@@ -84,64 +253,72 @@ def followed(
     Raises:
         UsageError: an ROI that the movements are made of is missing.
     """
-    weights = columns(features.rois)
-    for begin, end in runs(features.valid):
-        found = []
-        signals = _summed(features, begin, end, settings.trust, list(weights.values()))
-        for name, signal in zip(weights, signals, strict=True):
-            signal /= features.eye_distance
-            smooth = gaussian_filter1d(signal, settings.smooth_s * features.rate, mode="nearest")
-            found.append(Followed(name, smooth, *_thresholds(smooth, features.rate, settings)))
-        yield begin, end, found
+    found = movements_of(features, settings)
+    for number, (begin, end) in enumerate(found.spans):
+        yield begin, end, found.followed(number, settings.min_height)
 
 
-def _summed(
-    features: Features, begin: int, end: int, trust: float, columns: Sequence[Signal]
-) -> list[Signal]:
-    """(N,) along each column: the cumulative sum of the N - 1 rows' trusted motions, beginning with
-    0.
+def _sum(
+    features: Features,
+    begin: int,
+    end: int,
+    trust: float,
+    columns: Sequence[Signal],
+    into: Signal,
+) -> None:
+    """Write (N,) along each column: the cumulative sum of the N - 1 rows' trusted motions,
+    beginning with 0.
     """
-    signals = [np.empty(end - begin + 1) for _ in columns]
     at = np.zeros((1, 2 * len(features.rois)))
     # Piecewise, each piece continuing the last one: bounds the memory.
     for first in range(begin, end, _ADDED):
         steps = features.trusted(trust, first, min(first + _ADDED, end)).astype(np.float64)
         path = np.cumsum(np.concatenate([at, steps.reshape(len(steps), -1)]), axis=0)
-        for signal, column in zip(signals, columns, strict=True):
+        for signal, column in zip(into, columns, strict=True):
             signal[first - begin : first - begin + len(path)] = path @ column
         at = path[-1:]
-    return signals
 
 
-def _thresholds(smooth: Signal, rate: float, settings: RuleSettings) -> tuple[Signal, int]:
-    """(N,) -> thresholds at sensitivity "normal", in outer-eye distances, and the number of rows
-    for which each holds.
+def _window(length: int, rate: float, settings: RuleSettings) -> int:
+    """Rows that a threshold follows from, in a run of `length` samples; 0: all of them."""
+    window = round(settings.noise_window_s * rate)
+    return window if length > window + 1 else 0  # `window` rows have one more sample
+
+
+def _hold(length: int, rate: float, settings: RuleSettings) -> int:
+    """For how many rows of such a run each threshold holds."""
+    return max(1, round(HOLD_S * rate)) if _window(length, rate, settings) else length
+
+
+def _levels(smooth: Signal, rate: float, settings: RuleSettings) -> Signal:
+    """(M, N) movements -> (M, W) thresholds at sensitivity "normal", without their least value, one
+    for every `_hold` rows.
 
     They follow from the standard deviations of the movement's quick noise, which a slower filter
     removes as well, and of its slow noise: how far the movement goes in a second in the quietest
     tenth of the time.
     """
-    s = settings
+    s, length = settings, smooth.shape[1]
     # What a slower filter removes as well is noise, or too short to be distinguished from noise.
     rough = np.abs(smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest"))
     lag = max(1, round(s.drift_s * rate))
-    moved = np.abs(smooth[lag:] - smooth[:-lag])
-    window = round(s.noise_window_s * rate)
-    if not window or len(smooth) <= window + 1:  # `window` rows have one more sample
-        return _at(rough[None], moved[None], lag, s), len(smooth)
-    hold = max(1, round(HOLD_S * rate))
-    rows = np.arange(0, len(smooth), hold)
+    moved = np.abs(smooth[:, lag:] - smooth[:, :-lag])
+    window = _window(length, rate, s)
+    if not window:
+        return _at(rough, moved, lag, s)[:, None]
+    rows = np.arange(0, length, _hold(length, rate, s))
     # A filtered sample depends on later ones within the filters' reach.
     reach = sum(int(4 * sigma * rate + 0.5) for sigma in (s.noise_s, s.smooth_s))
     ends = rows + round(s.lookahead_s * rate) - reach + 1
-    begins = np.clip(ends, window + 1, len(smooth)) - window - 1
-    quick = np.lib.stride_tricks.sliding_window_view(rough, window + 1)
-    slow = np.lib.stride_tricks.sliding_window_view(moved, window + 1 - lag)
-    levels = [
-        _at(quick[part], slow[part], lag, s)
-        for part in np.split(begins, range(_TOGETHER, len(begins), _TOGETHER))
-    ]
-    return np.concatenate(levels), hold
+    begins = np.clip(ends, window + 1, length) - window - 1
+    found = np.empty((len(smooth), len(rows)))
+    for one, of_rough, of_moved in zip(found, rough, moved, strict=True):
+        quick = np.lib.stride_tricks.sliding_window_view(of_rough, window + 1)
+        slow = np.lib.stride_tricks.sliding_window_view(of_moved, window + 1 - lag)
+        for k in range(0, len(begins), _TOGETHER):
+            part = begins[k : k + _TOGETHER]
+            one[k : k + _TOGETHER] = _at(quick[part], slow[part], lag, s)
+    return found
 
 
 def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
@@ -152,9 +329,7 @@ def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
     slow = np.zeros(len(rough))
     if rough.shape[1] > 5 * lag:  # in less, one expression leaves no rest
         slow = np.quantile(moved, _QUIET, axis=1) / _AT_QUIET / np.sqrt(2)
-    found: Signal = np.maximum(
-        s.min_height, np.maximum(s.noise_factor * quick, s.drift_factor * slow)
-    )
+    found: Signal = np.maximum(s.noise_factor * quick, s.drift_factor * slow)
     return found
 
 
@@ -248,11 +423,8 @@ def limits(features: Features, settings: RuleSettings) -> tuple[float | None, di
     if not (readable(features.rois) and features.valid.any()):
         return None, {}
     share = factor(settings.sensitivity) / NORMAL
-    by_run = [found for _, _, found in followed(features, settings)]
-    each = {
-        several[0].name: share * float(np.median(np.concatenate([m.base for m in several])))
-        for several in zip(*by_run, strict=True)
-    }
+    usual = movements_of(features, settings).usual(settings.min_height)
+    each = {name: share * level for name, level in usual.items()}
     by_region = {
         region: [each[name] for name, m in MOVEMENTS.items() if m.region == region]
         for region in REGIONS
@@ -343,24 +515,25 @@ def with_peaks(
     lacking = [k for k, e in enumerate(expressions) if e.peak is None]
     if not (lacking and readable(features.rois)):
         return tuple(expressions)
-    peaks: dict[int, float] = {}
+    found = movements_of(features, settings)
     # By time, not by frame: at a low frame rate a frame has several rows.
-    spans = np.array(
-        [(expressions[k].onset_s - 1e-6, expressions[k].offset_s + 1e-6) for k in lacking]
-    )
-    for begin, end, movements in followed(features, settings):
-        within = np.searchsorted(features.times[begin:end], spans)
-        inside = {
-            lacking[i]: slice(int(within[i, 0]), int(within[i, 1]) + 1)
-            for i in np.flatnonzero(within[:, 0] < within[:, 1])
-        }
-        if not inside:
-            continue
-        heights = [
-            np.maximum(*(m.height(way, settings, features.rate) for way in (1.0, -1.0))) / m.unit
-            for m in movements
-        ]
-        for k, rows in inside.items():
-            most = max(float(height[rows].max()) for height in heights)
-            peaks[k] = max(most, peaks.get(k, 0.0))
+    spans = [(expressions[k].onset_s - 1e-6, expressions[k].offset_s + 1e-6) for k in lacking]
+    rows = np.searchsorted(features.times, np.array(spans))
+    inside: dict[int, list[tuple[int, slice]]] = {}  # by run
+    begins, ends = np.array(found.spans, np.intp).reshape(-1, 2).T
+    for k, (first, last) in zip(lacking, rows.tolist(), strict=True):
+        for run in range(
+            int(np.searchsorted(ends, first, side="right")), int(np.searchsorted(begins, last))
+        ):
+            begin, end = found.spans[run]
+            if first < last:
+                part = slice(max(first, begin) - begin, min(last, end) - begin + 1)
+                inside.setdefault(run, []).append((k, part))
+    peaks: dict[int, float] = {}
+    for alike in found.alike(settings.min_height, sorted(inside)):
+        height = np.maximum(*(h for _, h in alike.heights(settings, features.rate)))
+        height /= alike.base / NORMAL
+        for run, of_run in zip(alike.runs.tolist(), height, strict=True):
+            for k, part in inside[run]:
+                peaks[k] = max(float(of_run[:, part].max()), peaks.get(k, 0.0))
     return tuple(replace(e, peak=peaks.get(k, e.peak)) for k, e in enumerate(expressions))

@@ -23,13 +23,12 @@ The constants are in ``configs/default.toml``, in seconds and in outer-eye dista
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import median_filter, uniform_filter1d
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
@@ -41,11 +40,13 @@ from aumer.spotting.noise import (
     DURATION_BIAS_S,
     FALSE_ALARMS,
     NORMAL,
-    Followed,
+    Alike,
+    FaceMovements,
+    Rows,
     duration_sd,
     factor,
     false_alarms,
-    followed,
+    movements_of,
 )
 from aumer.types import Expression, Features, FloatArray, Moment, Scores
 
@@ -58,6 +59,13 @@ _AROUND_S, _USUAL_S = 0.1, 1.0
 #: Seconds in which later frames may still change the motion, and in which a neighbor's peak may
 #: follow.
 _FALL_S = 2.0
+
+#: The movements by number, and the numbers of those of each region.
+_NAMES = tuple(MOVEMENTS)
+_OF = {
+    region: np.array([k for k, m in enumerate(MOVEMENTS.values()) if m.region == region])
+    for region in REGIONS
+}
 
 
 @dataclass(frozen=True)
@@ -111,16 +119,15 @@ class _Signs:
 
 
 @dataclass(frozen=True, eq=False)
-class _Analyzed:
-    """One movement in one run, the threshold in force, and its candidates."""
+class _One:
+    """One movement through one run of N - 1 rows: (N,) displacements, the threshold in force, and
+    that at sensitivity "normal"; in outer-eye distances.
+    """
 
-    movement: Followed
+    name: str
+    smooth: Signal
     threshold: Signal
-    candidates: list[_Candidate]
-
-    @property
-    def smooth(self) -> Signal:
-        return self.movement.smooth
+    base: Signal
 
 
 class RuleSpotter(SpotterModel):
@@ -191,21 +198,22 @@ class RuleSpotter(SpotterModel):
         Raises:
             UsageError: an ROI that the movements are made of is missing.
         """
-        tracks = np.full((len(features), len(REGIONS)), np.nan, np.float32)
-        found: list[Expression] = []
-        for begin, end, movements in followed(features, self._settings):
-            signs = _Signs(features.eyelids[begin:end], features.head[begin:end])
-            analyzed = [self._analyzed(movement, signs, features.rate) for movement in movements]
-            kept = self._select(analyzed, features.rate)
-            found += [self._expression(c, begin, end, features) for c in kept]
-            for k, region in enumerate(REGIONS):
-                busy = [c for c in kept if c.region == region]
-                levels = (
-                    self._level(m, busy, features.rate)
-                    for m in analyzed
-                    if m.movement.region == region
-                )
-                tracks[begin:end, k] = reduce(np.maximum, levels)[:-1]
+        paths = movements_of(features, self._settings)
+        kept: dict[int, list[_Candidate]] = {}
+        candidates: dict[int, list[_Candidate]] = {}
+        for alike in paths.alike(self._settings.min_height):
+            for run, found in self._candidates(alike, paths, features):
+                candidates.setdefault(run, []).extend(found)
+            if alike.movements[-1] == len(MOVEMENTS) - 1:  # these were the last of these runs
+                for run, found in candidates.items():
+                    kept[run] = self._select(found, paths.smooth(run), features.rate)
+                candidates = {}
+        spotted = [
+            self._expression(c, *paths.spans[run], features)
+            for run in sorted(kept)
+            for c in kept[run]
+        ]
+        tracks = self._tracks(paths, kept, features)
         scores = Scores(
             values=np.column_stack([tracks, tracks.max(axis=1)]),
             times=features.times,
@@ -213,40 +221,63 @@ class RuleSpotter(SpotterModel):
             valid=features.valid,
             channels=(*REGIONS, "expression"),
         )
-        return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
+        return scores, tuple(sorted(spotted, key=lambda e: (e.onset, e.offset)))
 
-    def _analyzed(self, movement: Followed, signs: _Signs, rate: float) -> _Analyzed:
-        """The candidates of one movement in one unbroken run."""
-        threshold = movement.base * (self._factor / NORMAL)
-        # A peak may lie at the very ends of a run, hence the zeros before and after.
-        least = np.pad(threshold, 1, mode="edge")
-        window = min(round(self._settings.rest_level_s * rate), 2 * len(threshold)) | 1
-        rest = median_filter(movement.smooth, window, mode="nearest")
-        candidates = []
-        for direction, weight in ((1.0, 1.0), (-1.0, MOVEMENTS[movement.name].back)):
-            height = movement.height(direction, self._settings, rate)
-            peaks, _ = find_peaks(np.concatenate([[0], height, [0]]), height=least)
-            apexes = _standing_out(height, peaks - 1)
-            for left, apex, right in zip(*_valleys(height, apexes), strict=True):
-                candidate = self._grow(
-                    movement,
-                    direction,
-                    left,
-                    apex,
-                    right,
-                    height[apex],
-                    height[apex] / threshold[apex],
-                    weight,
-                    rate,
-                )
-                if candidate:
-                    candidate = self._doubted(candidate, threshold[apex], signs, rate)
-                if candidate:
-                    # Between two raises of a brow the return is not a lowering, nor the reverse.
-                    beyond = direction * (movement.smooth[apex] - rest[apex]) / candidate.height
-                    left_over = 1 - self._settings.at_rest * (1 - float(np.clip(beyond, 0, 1)))
-                    candidates.append(replace(candidate, weight=candidate.weight * left_over))
-        return _Analyzed(movement, threshold, candidates)
+    def _candidates(
+        self, alike: Alike, paths: FaceMovements, features: Features
+    ) -> Iterator[tuple[int, list[_Candidate]]]:
+        """The number of a run and the candidates of one movement in it; movements in order."""
+        rate = features.rate
+        threshold = alike.base * (self._factor / NORMAL)
+        raised: dict[tuple[int, int], list[_Candidate]] = {}
+        for direction, height in alike.heights(self._settings, rate):
+            for (k, m), apexes in _apexes(height, threshold):
+                run, number = int(alike.runs[k]), int(alike.movements[m])
+                begin, end = paths.spans[run]
+                one = _One(_NAMES[number], alike.smooth[k, m], threshold[k, m], alike.base[k, m])
+                signs = _Signs(features.eyelids[begin:end], features.head[begin:end])
+                found = self._of_one(one, direction, height[k, m], apexes, signs, rate)
+                raised.setdefault((run, number), []).extend(found)
+        for run, number in sorted(raised):
+            yield run, raised[run, number]
+
+    def _of_one(
+        self,
+        one: _One,
+        direction: float,
+        height: Signal,
+        apexes: Rows,
+        signs: _Signs,
+        rate: float,
+    ) -> Iterator[_Candidate]:
+        """The candidates of one movement in one direction in one unbroken run."""
+        weight = 1.0 if direction > 0 else MOVEMENTS[one.name].back
+        for left, apex, right in zip(*_valleys(height, apexes), strict=True):
+            candidate = self._grow(
+                one,
+                direction,
+                left,
+                apex,
+                right,
+                height[apex],
+                height[apex] / one.threshold[apex],
+                weight,
+                rate,
+            )
+            if candidate:
+                candidate = self._doubted(candidate, one.threshold[apex], signs, rate)
+            if candidate:
+                # Between two raises of a brow the return is not a lowering, nor the reverse.
+                away = one.smooth[apex] - self._rest(one.smooth, apex, rate)
+                beyond = direction * away / candidate.height
+                left_over = 1 - self._settings.at_rest * (1 - float(np.clip(beyond, 0, 1)))
+                yield replace(candidate, weight=candidate.weight * left_over)
+
+    def _rest(self, smooth: Signal, row: int, rate: float) -> float:
+        """The median of a movement around a row; beyond its ends it stays."""
+        around = min(round(self._settings.rest_level_s * rate), 2 * len(smooth)) // 2
+        rows = np.arange(row - around, row + around + 1).clip(0, len(smooth) - 1)
+        return float(np.partition(smooth[rows], around)[around])
 
     def _doubted(
         self, candidate: _Candidate, threshold: float, signs: _Signs, rate: float
@@ -267,7 +298,7 @@ class RuleSpotter(SpotterModel):
 
     def _grow(
         self,
-        movement: Followed,
+        one: _One,
         direction: float,
         left: int,
         apex: int,
@@ -278,71 +309,88 @@ class RuleSpotter(SpotterModel):
         rate: float,
     ) -> _Candidate | None:
         """Grow from a peak to its onset and offset, within the valleys to its left and right."""
-        s, signal = self._settings, direction * movement.smooth
+        s = self._settings
         # Further away lie other postures and slow drift, not this movement's rest.
         reach = round(s.max_s * rate)
         left, right = max(left, apex - reach), min(right, apex + reach)
-        rise, fall = signal[left : apex + 1][::-1], signal[apex : right + 1]
-        drops = signal[apex] - rise.min(), signal[apex] - fall.min()
+        signal = direction * one.smooth[left : right + 1]
+        top = apex - left
+        rise, fall = signal[: top + 1][::-1], signal[top:]
+        drops = signal[top] - rise.min(), signal[top] - fall.min()
         if min(drops) < s.complete * max(drops):
             return None
         onset = apex - _foot(rise, s.foot, s.slow)
         offset = apex + _foot(fall, s.foot, s.slow)
         if not s.min_s <= (offset - onset) / rate <= s.max_s:
             return None
-        high = signal[onset : offset + 1] > signal[apex] - 0.2 * min(drops)
+        high = signal[onset - left : offset - left + 1] > signal[top] - 0.2 * min(drops)
         return _Candidate(
             onset=onset,
             apex=apex,
             offset=offset,
-            movement=movement.name,
-            region=movement.region,
+            movement=one.name,
+            region=MOVEMENTS[one.name].region,
             rise=int(high.argmax()),
             fall=int(high[::-1].argmax()),
             held=float(high.mean()),
             held_s=int(high.sum()) / rate,
             height=min(drops),
             strength=float(strength),
-            peak=float(height / movement.unit[apex]),
+            peak=float(height / (one.base[apex] / NORMAL)),
             weight=float(strength * weight * min(drops) / max(drops)),
         )
 
-    def _level(self, movement: _Analyzed, busy: list[_Candidate], rate: float) -> Signal:
-        """Distance from rest in [0, 1]; rest is a slow mean, interpolated over the expressions
-        found.
+    def _tracks(
+        self, paths: FaceMovements, kept: Mapping[int, list[_Candidate]], features: Features
+    ) -> FloatArray:
+        """(T, regions) distance from rest in [0, 1]; rest is a slow mean, interpolated over the
+        expressions found.
         """
-        resting = np.ones(len(movement.smooth), np.bool_)
-        for candidate in busy:
-            resting[candidate.onset + 1 : candidate.offset] = False
-        rows = np.arange(len(resting))
-        bridged = np.interp(rows, rows[resting], movement.smooth[resting])
-        window = max(1, round(self._settings.reference_s * rate))
-        rest = uniform_filter1d(bridged, window, mode="nearest")
-        distance: Signal = np.abs(movement.smooth - rest)
-        level: Signal = distance / (distance + movement.threshold)
-        return level
+        tracks = np.full((len(features), len(REGIONS)), np.nan, np.float32)
+        window = max(1, round(self._settings.reference_s * features.rate))
+        for alike in paths.alike(self._settings.min_height):
+            bridged = alike.smooth.copy()
+            for k, run in enumerate(alike.runs.tolist()):
+                for region in REGIONS:
+                    busy = [c for c in kept.get(run, ()) if c.region == region]
+                    if busy:
+                        for m in np.flatnonzero(np.isin(alike.movements, _OF[region])):
+                            _bridge(bridged[k, m], busy)
+            rest = uniform_filter1d(bridged, window, mode="nearest")
+            level: Signal = np.abs(alike.smooth - rest)
+            level /= level + alike.base * (self._factor / NORMAL)
+            for j, region in enumerate(REGIONS):
+                highest = level[:, np.isin(alike.movements, _OF[region])].max(axis=1, initial=0)
+                for run, values in zip(alike.runs.tolist(), highest, strict=True):
+                    into = tracks[slice(*paths.spans[run]), j]
+                    np.fmax(into, values[:-1], out=into, casting="same_kind")
+        return tracks
 
-    def _select(self, analyzed: list[_Analyzed], rate: float) -> list[_Candidate]:
-        """The strongest candidates that do not exclude one another."""
+    def _select(
+        self, candidates: list[_Candidate], smooth: Signal, rate: float
+    ) -> list[_Candidate]:
+        """The strongest candidates of a run that do not exclude one another.
+
+        Args:
+            smooth: (M, N) displacements of all movements.
+        """
         kept: list[_Candidate] = []
         # Indexed by time: in ten hours only few candidates can overlap.
         stretch = max(1, round(self._settings.max_s * rate))
         there: dict[int, list[_Candidate]] = {}
-        mouth = [m for m in analyzed if m.movement.region == "mouth"]
-        candidates = [c for m in analyzed for c in m.candidates]
         for candidate in sorted(candidates, key=lambda c: -c.weight):
             mine = range(candidate.onset // stretch, candidate.offset // stretch + 1)
             near = (other for k in mine for other in there.get(k, ()))
             if any(other.claims(candidate, self._settings.overlap) for other in near):
                 continue
-            if candidate.region == "mouth" and self._talking(candidate, mouth, rate):
+            if candidate.region == "mouth" and self._talking(candidate, smooth, rate):
                 continue
             kept.append(candidate)
             for k in mine:
                 there.setdefault(k, []).append(candidate)
         return kept
 
-    def _talking(self, candidate: _Candidate, mouth: list[_Analyzed], rate: float) -> bool:
+    def _talking(self, candidate: _Candidate, smooth: Signal, rate: float) -> bool:
         """Whether the mouth also moves before or after; a movement with a hold may have one of the
         two.
         """
@@ -353,9 +401,9 @@ class RuleSpotter(SpotterModel):
             (candidate.onset - reach, candidate.onset),
             (candidate.offset, candidate.offset + reach),
         ):
-            around = [m.smooth[max(0, begin) : end + 1] for m in mouth]
             still = self._settings.rest * candidate.height
-            restless += bool(max(np.ptp(a) for a in around) > still)
+            around = smooth[_OF["mouth"], max(0, begin) : end + 1]
+            restless += bool(np.ptp(around, axis=1).max() > still)
         return restless > holds
 
     def _expression(self, c: _Candidate, begin: int, end: int, features: Features) -> Expression:
@@ -378,17 +426,39 @@ class RuleSpotter(SpotterModel):
         )
 
 
-def _standing_out(height: Signal, peaks: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The peaks whose prominence is at least half their height, so that two maxima of one hold
-    count once.
+def _bridge(path: Signal, busy: Sequence[_Candidate]) -> None:
+    """Interpolate a (N,) path over the candidates."""
+    resting = np.ones(len(path), np.bool_)
+    for candidate in busy:
+        resting[candidate.onset + 1 : candidate.offset] = False
+    rows = np.arange(len(path))
+    path[:] = np.interp(rows, rows[resting], path[resting])
+
+
+def _apexes(height: Signal, threshold: Signal) -> Iterator[tuple[tuple[int, int], Rows]]:
+    """The peaks of (K, M, N) heights that reach the threshold, by their first two indices, in
+    order.
+
+    Only those whose prominence is at least half their height, so that two maxima of one hold count
+    once.
     """
-    padded = np.concatenate([[0], height, [0]])
-    prominent = peak_prominences(padded, peaks + 1)[0] >= 0.5 * height[peaks]
-    chosen: npt.NDArray[np.intp] = peaks[prominent]
-    return chosen
+    # A peak may lie at the very ends of a run, hence the zeros before and after.
+    each = height.shape[-1] + 1
+    ends = [(0, 0), (0, 0), (0, 1)]
+    flat = np.concatenate([[0], np.pad(height, ends).ravel()])
+    least = np.concatenate([[0], np.pad(threshold, ends, mode="edge").ravel()])
+    peaks, _ = find_peaks(flat, height=least)
+    # Nothing beyond the zeros changes a prominence.
+    prominences, _, _ = peak_prominences(flat, peaks, wlen=2 * each + 1)
+    rows, apexes = np.divmod(peaks[prominences >= 0.5 * flat[peaks]] - 1, each)
+    if not len(rows):
+        return
+    of_row, firsts = np.unique(rows, return_index=True)
+    for row, found in zip(of_row.tolist(), np.split(apexes, firsts[1:]), strict=True):
+        yield divmod(row, height.shape[1]), found
 
 
-def _valleys(height: Signal, peaks: npt.NDArray[np.intp]) -> tuple[list[int], list[int], list[int]]:
+def _valleys(height: Signal, peaks: Rows) -> tuple[list[int], list[int], list[int]]:
     """For each peak the lowest points between it and its neighbors, or the ends of the run."""
     cuts = [int(a + height[a : b + 1].argmin()) for a, b in pairwise(peaks)]
     return [0, *cuts][: len(peaks)], [int(p) for p in peaks], [*cuts, len(height) - 1][: len(peaks)]

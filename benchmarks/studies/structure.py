@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 from benchmarks.probes import probes
@@ -33,24 +34,29 @@ def functions(source: str) -> Iterator[tuple[int, str]]:
             yield (node.end_lineno or node.lineno) - node.lineno + 1, node.name
 
 
-def repeated(sources: dict[str, str]) -> int:
-    """Pairs of places that share `LEAST` lines or more; of two files the longest run counts."""
+def code_lines(source: str) -> list[tuple[int, str]]:
+    """Number and text of the lines that count."""
+    imports: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            imports.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = ((k, " ".join(line.split())) for k, line in enumerate(source.splitlines(), 1))
+    thin = re.compile(r"#.*|[\[\](){},:\"']*")
+    return [(k, text) for k, text in lines if k not in imports and not thin.fullmatch(text)]
+
+
+def repeated(sources: dict[str, str]) -> list[tuple[str, str]]:
+    """The pairs of modules that share `LEAST` lines or more."""
     places = defaultdict(set)
     for name, source in sources.items():
-        lines = []
-        for number, line in enumerate(source.splitlines()):
-            text = " ".join(line.split())
-            if text and not re.fullmatch(r"#.*|(from|import) .*|[\[\](){},:\"']*", text):
-                lines.append((number, text))
+        lines = code_lines(source)
         for k in range(len(lines) - LEAST + 1):
-            run = lines[k : k + LEAST]
-            places[tuple(text for _, text in run)].add((name, run[0][0]))
+            places[tuple(text for _, text in lines[k : k + LEAST])].add(name)
     pairs = set()
     for where in places.values():
         if 2 <= len(where) <= MOST:
-            found = sorted(where)
-            pairs |= {(a[0], b[0]) for k, a in enumerate(found) for b in found[k + 1 :]}
-    return len(pairs)
+            pairs.update(combinations(sorted(where), 2))
+    return sorted(pairs)
 
 
 def extensions(page: str) -> Iterator[tuple[str, int]]:
@@ -100,7 +106,7 @@ def main() -> None:
     report.line(f"modules: {len(lines)}, {sum(lines.values())} lines")
     report.line(f"longest module: {longest}, {lines[longest]} lines")
     report.line(f"longest function: {function}, {length} lines")
-    report.line(f"pairs of modules that share {LEAST} lines: {repeated(sources)}")
+    report.line(f"pairs of modules that share {LEAST} lines: {len(repeated(sources))}")
     report.line(
         f"probes: {sum(probing.values())} in {sum(map(bool, probing.values()))} modules, of which "
         f"{probing.get('aumer/registry.py', 0)} in the registry"
