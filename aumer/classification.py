@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from os import PathLike
 
 import numpy as np
 
 from aumer.arguments import whole
-from aumer.config import Settings
+from aumer.config import MAX_RATE, Settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.log_capture import collected_warnings, unique
 from aumer.motion.analysis import FrameRange, analyze, check_workers
@@ -18,6 +19,7 @@ from aumer.recognition import apex as apexes
 from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.clips import pictures_between
 from aumer.recognition.interface import Recognizer
+from aumer.recognition.labeler import Labeler
 from aumer.results import Prediction
 from aumer.session import (
     SettingsLike,
@@ -38,7 +40,7 @@ from aumer.session import (
 )
 from aumer.spotting import noise
 from aumer.types import ActingUnit, Features, IntArray, Moment
-from aumer.video import Source, content_digest
+from aumer.video import Source, content_digest, open_video
 
 
 def classify(
@@ -64,7 +66,9 @@ def classify(
         model: a shipped recognizer by name, the path of a recognizer's weights (`aumer train`
             writes them), or an `aumer.recognition.interface.Recognizer`, whatever it reads from a
             clip. Its classes are the labels. The default is "graph", and for features
-            "graph-motion".
+            "graph-motion". If it was trained on clips of films, every frame is looked at, as in
+            training: motion.rate is raised to the clip's frame rate. So it is if motion.rate would
+            leave fewer than three frames.
         aus: True also reads action units, with the AU reader that ships; or another reader: its
             name, the path of its weights, or an `aumer.recognition.action_units.AUReader`. Not
             possible for features, which hold no flow map.
@@ -159,6 +163,7 @@ def _classified(
         labeler = labeler_of(model, device, chosen)
         reading = reading_of(aus, chosen)
         check_face(chosen.face)
+        chosen = _looking(clip, fps, chosen, (onset, offset), labeler, reading)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeler.maker.margin)
         way = labeler.recognizer.apex
@@ -239,6 +244,38 @@ def _classified(
         notes=notes,
         flow_map=verdict.flow_map,
     )
+
+
+#: A clip with fewer frames to look at than this shows no rise.
+_FEW = 3
+
+
+def _looking(
+    clip: Source,
+    fps: float | None,
+    settings: Settings,
+    ends: tuple[int | None, int | None],
+    *stages: Labeler | ActionUnits | None,
+) -> Settings:
+    """The settings, with motion.rate raised to the clip's frame rate where every frame matters.
+
+    It does if a stage is known to have learned from clips that aumer made of films, in which the
+    face is followed on every frame (`aumer.training.clips`): landmarks between frames that are
+    looked at are interpolated, and probabilities would differ. What ships learned from flow images.
+    It also does if motion.rate leaves too few frames, as of an onset and an apex at 200 frames a
+    second.
+    """
+    with closing(open_video(clip, fps=fps)) as video:
+        rate, count = fps or video.info.fps, video.info.frames_estimate
+    if rate is None or rate <= settings.motion.rate:
+        return settings
+    onset, offset = ends
+    last = offset if offset is not None else count - 1 if count is not None else None
+    few = last is not None and (last - (onset or 0)) * settings.motion.rate < (_FEW - 1) * rate
+    of_films = any(s.part.motion is not None or s.part.inputs is not None for s in stages if s)
+    if not few and not of_films:
+        return settings
+    return replace(settings, motion=replace(settings.motion, rate=min(rate, MAX_RATE)))
 
 
 #: If at the offset this share of the movement at the apex is still left, the face has not come

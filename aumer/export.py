@@ -128,9 +128,9 @@ def export(
     portable = model.portable() if isinstance(model, Recognizer) else model.net.portable()
     if portable is None:
         raise UsageError(
-            f"the recognizer {model.name!r} is not a network: it compares a clip with stored "
-            "clips, and cannot be exported",
-            fixes=("train one that is a network, such as mobilevit-v3 or ststnet",),
+            f"the recognizer {model.name!r} cannot be exported, as its class does not define "
+            "`portable`",
+            fixes=("define it", "train another, such as graph or mobilevit-v3"),
         )
     portable = Portable(
         portable.net.eval(),

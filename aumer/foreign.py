@@ -52,7 +52,8 @@ def foreign(
         if isinstance(found, error) and os.fspath(path) in str(found):
             raise
         text = f"cannot read {what} from {os.fspath(path)}: {reason(found)}"
-        raise error(shown(f"{text}. {advice}" if advice else text)) from found
+        end = "" if text.endswith(".") else "."
+        raise error(shown(f"{text}{end} {advice}" if advice else text)) from found
 
 
 @contextlib.contextmanager

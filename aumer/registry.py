@@ -116,12 +116,12 @@ _parts: dict[str, dict[str, Any]] = {
     "evaluator": {"aumer": "aumer.evaluation.spotting:evaluate"},
     # Readers of files of intervals, also from other programs.
     "reader": {
-        "table": "aumer.tables.readers:TableReader",
-        "headerless": "aumer.tables.readers:HeaderlessReader",
-        "json-lists": "aumer.tables.readers:JsonListsReader",
-        "mat": "aumer.tables.readers:MatReader",
-        "npy": "aumer.tables.readers:NpyReader",
-        "per-video": "aumer.tables.readers:PerVideoReader",
+        "table": "aumer.tables.readers.table:TableReader",
+        "headerless": "aumer.tables.readers.text:HeaderlessReader",
+        "json-lists": "aumer.tables.readers.json_lists:JsonListsReader",
+        "mat": "aumer.tables.readers.arrays:MatReader",
+        "npy": "aumer.tables.readers.arrays:NpyReader",
+        "per-video": "aumer.tables.readers.per_video:PerVideoReader",
     },
     # Named by the suffix of their files, without the dot.
     "format": {
@@ -133,10 +133,10 @@ _parts: dict[str, dict[str, Any]] = {
         "html": "aumer.report.video:Html",
         "annotations": "aumer.results.annotations:Annotations",
         "eaf": "aumer.results.eaf:Eaf",
-        "vtt": "aumer.results.exchange:WebVtt",
-        "srt": "aumer.results.exchange:SubRip",
-        "rttm": "aumer.results.exchange:Rttm",
-        "textgrid": "aumer.results.exchange:TextGrid",
+        "vtt": "aumer.results.subtitles:WebVtt",
+        "srt": "aumer.results.subtitles:SubRip",
+        "rttm": "aumer.results.rttm:Rttm",
+        "textgrid": "aumer.results.textgrid:TextGrid",
         "tsv": "aumer.results.bids:Events",
         "txt": "aumer.results.mne:MneText",
     },
@@ -167,6 +167,12 @@ _parts: dict[str, dict[str, Any]] = {
         "dense-self": "aumer.spotting.layers:DenseSelfLayer",
     },
 }
+
+#: What to do about a file that names a part which is not registered here.
+REGISTERED_ELSEWHERE = (
+    "If it is a part of your own, name the Python file that registers it with `--plugin`, or in "
+    "Python import it"
+)
 
 #: Former kinds and their present names; the error message names them for one release.
 _renamed = {"sequence-recognizer": "recognizer"}

@@ -141,9 +141,11 @@ def test_ways_to_the_apex(apex: str) -> None:
         assert APEX - 2 <= found.apex <= APEX + 8
 
 
-def test_two_frames_are_onset_and_apex() -> None:
+@pytest.mark.parametrize("fps", [FPS, 200])
+def test_two_frames_are_onset_and_apex(fps: int) -> None:
+    """However fast the camera was, of which 30 frames a second are looked at by default."""
     film = frames(SMILE)[[ONSET, APEX]]
-    found = aumer.classify(film, model=BySigns(), fps=FPS)
+    found = aumer.classify(film, model=BySigns(), fps=fps)
     assert (found.onset, found.apex, found.offset) == (0, 1, 1)
     assert found.label == "positive"
 

@@ -21,6 +21,8 @@ from aumer.errors import BackendUnavailable, UsageError, WeightsError
 from aumer.export import TOLERANCE, export
 from aumer.recognition import interface
 from aumer.recognition.interface import Recognizer
+from aumer.recognition.sequences.maps import flow_maps_of
+from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.ststnet import StstNet, StstNetRecognizer
 from aumer.recognition.systems.system import SequenceSystem
 from aumer.spotting.channels import CHANNELS
@@ -55,9 +57,11 @@ def is_network(name: str) -> bool:
     return issubclass(kind, (SequenceSystem, StstNetRecognizer))
 
 
-def test_every_recognizer_that_is_a_network_is_tried() -> None:
+def test_every_recognizer_is_tried() -> None:
     ours = {name for name in registry.names("recognizer") if is_network(name)}
     assert ours == {*SMALL, "ststnet"}
+    others = set(registry.names("recognizer")) - ours
+    assert others == {"graph", "graph-motion", "svm-cells"}
 
 
 # -- spotting networks -----------------------------------------------------------------------------
@@ -168,9 +172,37 @@ def test_a_recognizer_gives_its_own_probabilities(name: str, suffix: str, tmp_pa
     assert all(one["axes"][0] == "batch" for one in told["inputs"].values())
 
 
+def comparing(name: str) -> Recognizer:
+    """One that compares a map with those of its training, here simulated ones."""
+    if name in interface.shipped():
+        return interface.load(name)
+    clips = flow_maps_of(simulated_clips(Simulation(4, 2), seed=4), "farneback")
+    return interface.resolve(name)().fit(clips)
+
+
+@pytest.mark.parametrize("name", ["graph", "graph-motion", "svm-cells"])
+@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+def test_one_that_compares_maps_is_a_network_too(name: str, suffix: str, tmp_path: Path) -> None:
+    """Whatever the maps' unit, and of a face at rest, too."""
+    made, path = comparing(name), tmp_path / f"net{suffix}"
+    assert export(made, path).made.difference <= TOLERANCE
+    rng = np.random.default_rng(6)
+    maps = flow_maps_of(simulated_clips(Simulation(2, 1), seed=9), "farneback").inputs
+    maps = np.concatenate([maps, 30 * maps[:2], np.zeros_like(maps[:1])])
+    maps = np.concatenate([maps, rng.normal(0, 2, (3, 28, 28, 3)).astype(np.float32)])
+    if suffix == ".onnx":
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (found,) = session.run(["probabilities"], {"map": maps})
+    else:
+        found = torch.jit.load(path)(torch.from_numpy(maps)).numpy()
+    np.testing.assert_allclose(found, made.predict_proba(maps), atol=TOLERANCE)
+    assert np.ptp(found[:, 0]) > 0.2
+
+
 @pytest.mark.parametrize(
     ("name", "suffix", "precision"),
     [
+        ("graph", ".onnx", "half"),
         ("ststnet", ".onnx", "int8"),
         ("ststnet", ".onnx", "half"),
         ("mobilevit-v3", ".safetensors", "half"),
@@ -180,7 +212,8 @@ def test_a_recognizer_gives_its_own_probabilities(name: str, suffix: str, tmp_pa
 def test_fewer_bits_are_told_by_what_they_cost(
     name: str, suffix: str, precision: Any, tmp_path: Path
 ) -> None:
-    report = export(untrained(name), tmp_path / f"net{suffix}", precision=precision, evaluate=1)
+    made = comparing(name) if name == "graph" else untrained(name)
+    report = export(made, tmp_path / f"net{suffix}", precision=precision, evaluate=1)
     assert report.what == "agreement" and report.original.score == 1.0
     assert report.made.score is not None and 0 <= report.made.score <= 1
     assert 0 < report.made.difference < 0.2
@@ -225,9 +258,18 @@ def test_what_cannot_be_written_is_said_before(
     assert not list(tmp_path.iterdir())
 
 
+class Unportable(StstNetRecognizer):
+    """One of one's own that says nothing of export."""
+
+    name = "unportable"
+    portable = Recognizer.portable  # type: ignore[assignment]
+
+
 def test_weights_that_are_no_network(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not a network"):
-        export("graph", tmp_path / "net.onnx")
+    made = Unportable()
+    made.classes = ("negative", "positive")
+    with pytest.raises(UsageError, match=r"'unportable' cannot be exported.*define it"):
+        export(made, tmp_path / "net.onnx")
     with pytest.raises(WeightsError):
         export(tmp_path / "nothing.safetensors", tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())

@@ -149,7 +149,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         # Otherwise the main parser would raise the error, which does not know the command's
         # options.
         parser: argparse.ArgumentParser = args.parser
-        near = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
+        name, known = unknown[0].partition("=")[0], parser._option_string_actions
+        near = did_you_mean(name, known)
+        if name in known:  # argparse looks for a command's options behind its name alone
+            near = f" It goes behind the command: `{parser.prog} {name}`."
         if os.path.lexists(unknown[0]):  # for example from a shell's *.mp4
             near = f" For the file of that name write ./{unknown[0]}."
         parser.error(f"unrecognized argument {unknown[0]!r}.{near}")

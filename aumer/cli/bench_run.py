@@ -135,9 +135,8 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the model of each fold as seed-N/FOLD.safetensors in that folder",
     )
-    add("--score-only", action="store_true", help="run nothing; score the stored folds again")
-    add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="also write report.html in that folder")
+    add_again(parser)
     add_changes(parser.add_argument_group("instead of the protocol's"))
     add_where(parser.add_argument_group("where"))
     parser.set_defaults(run=_run, parser=parser)
@@ -200,6 +199,13 @@ def add_changes(rules: Any) -> None:
         help="a rule of the score, such as iou=0.3 or missing_offset=apex",
     )
     rules.add_argument("--config", metavar="FILE", help="settings of features, as `aumer spot` has")
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """Add ``--score-only`` and ``--json``."""
+    add = parser.add_argument
+    add("--score-only", action="store_true", help="run nothing; score the stored folds again")
+    add("--json", action="store_true", help="print JSON instead of tables")
 
 
 def add_where(where: Any) -> None:

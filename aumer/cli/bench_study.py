@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aumer.cli import bench_report
 from aumer.cli.bench_run import (
     Reporter,
+    add_again,
     add_changes,
     add_data,
     add_where,
@@ -75,9 +76,8 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--protocol", default="", metavar="NAME", help="another protocol, by name or file")
     add("--overwrite", action="store_true", help="take rows' folders that hold other runs")
     add("--keep-weights", action="store_true", help="keep the model of each fold of each row")
-    add("--score-only", action="store_true", help="run nothing; score the stored folds again")
-    add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in each row's folder, too")
+    add_again(parser)
     add_changes(parser.add_argument_group("instead of the study's (rows go before it)"))
     add_where(parser.add_argument_group("where"))
     parser.set_defaults(run=_run, parser=parser)

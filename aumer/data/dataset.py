@@ -402,7 +402,7 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
                 f"; {', '.join(str(path.relative_to(root)) for path in old)} is a workbook of the "
                 "old kind: save it as .xlsx or as CSV"
                 if old
-                else "; put it there, or give its path as table="
+                else "; put it there, or give its path with `table` (`aumer data check --table`)"
             )
             raise UsageError(
                 f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below"

@@ -48,7 +48,7 @@ NAMES: Mapping[int, str] = {
     21: "neck tightener",
     22: "lip funneler",
     23: "lip tightener",
-    24: "lip presser",
+    24: "lip pressor",
     25: "lips part",
     26: "jaw drop",
     27: "mouth stretch",

@@ -184,5 +184,5 @@ def _fit_head(field: FloatArray) -> tuple[FloatArray, float] | None:
     seen = field[pixels]
     if not np.isfinite(seen).all():
         return None
-    parameters, misfit = fit_rigid(rigid_basis(field.shape[0])[pixels], seen, _RIDGE)
-    return parameters.astype(np.float32), misfit
+    found, misfits = fit_rigid(rigid_basis(field.shape[0])[pixels], seen, _RIDGE)
+    return found[0].astype(np.float32), float(misfits[0])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import gaussian_filter
 
-from aumer.compiled import compiled
+from aumer.compiled import compiled, inlined
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE
 from aumer.types import FloatArray
 
@@ -55,9 +55,9 @@ def fit_rigid(
     *,
     power: int = 1,
     rest: tuple[float, float] = (0.0, 1.0),
-    share: Array | None = None,
-) -> tuple[Array, float]:
-    """Fit of the rigid motion of N points: six parameters and the median misfit.
+    shares: Array | None = None,
+) -> tuple[Array, Array]:
+    """Fits of the rigid motion of N points: six parameters each, and the median misfits.
 
     Iteratively reweighted least squares ignores outliers.
 
@@ -69,20 +69,24 @@ def fit_rigid(
             distant outliers.
         rest: additional penalty of rotations out of the plane, and the size (px of the parameters)
             above which it vanishes: a head is either at rest or turns.
-        share: (N,) factor of each point's weight while the head is at rest; 1 by default.
+        shares: (S, N), for each of S fits the factor of each point's weight while the head is at
+            rest; a single fit with 1 by default.
+
+    Returns:
+        (S, 6) and (S,) float64.
     """
-    return _fit(
+    return _fits(
         np.ascontiguousarray(basis, np.float64),
         np.ascontiguousarray(motion, np.float64),
         ridge,
         power,
         rest[0],
         rest[1],
-        np.ones(len(motion)) if share is None else share,
+        np.ones((1, len(motion))) if shares is None else np.ascontiguousarray(shares, np.float64),
     )
 
 
-@compiled
+@inlined
 def _fit(
     basis: Array,
     motion: Array,
@@ -142,3 +146,19 @@ def _fit(
         for n in range(count):
             weight[n] = (1 + (misfit[n] / (1.48 * middle + _SOFT)) ** 2) ** -power
     return found, middle
+
+
+@compiled
+def _fits(
+    basis: Array,
+    motion: Array,
+    ridge: Array,
+    power: int,
+    more: float,
+    small: float,
+    shares: Array,
+) -> tuple[Array, Array]:
+    found, middles = np.empty((len(shares), basis.shape[2])), np.empty(len(shares))
+    for k in range(len(shares)):
+        found[k], middles[k] = _fit(basis, motion, ridge, power, more, small, shares[k])
+    return found, middles

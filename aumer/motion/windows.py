@@ -15,7 +15,8 @@ zero:
 - Head motion is estimated from windows on the nose and beside eyes and cheeks, where expressions
   move little, as a rigid body in weak perspective, with robust weights. A head that hardly turns is
   taken to be at rest; then the tip of the nose, which indicates rotation by its depth, is ignored,
-  since its own motion would be taken for head motion.
+  and for each ROI so are the windows near it: what moves an ROI moves the skin around it, too, and
+  would in part be taken for head motion.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ Array = npt.NDArray[np.float64]
 _BACK_S = (0.0, 0.1, 0.3, 0.9)
 #: Range of the distance of the outer eye corners in the crop, px; within it the face's own size is
 #: used. More than this adds no detail in most videos; less leaves windows without texture.
-_LEAST_EYES, _MOST_EYES = 64, 112
+_LEAST_EYES, _MOST_EYES = 80, 112
 #: Sides of the windows in outer-eye distances: at an ROI, and for the head; and of the ROI.
-_SIDE, _HEAD, _REGION = 0.26, 0.36, 11 / 64
+_SIDE, _HEAD, _REGION = 0.26, 0.30, 11 / 64
 #: Halvings of the crop.
 _LEVELS = 1
 #: Typical motion of a window's edges relative to its center (outer-eye distances).
-_GIVE = 0.006
+_GIVE = 0.008
 #: Largest motion of an ROI relative to its window (outer-eye distances); beyond it the bending fit
 #: has failed.
 _ASTRAY = 0.04
@@ -83,9 +84,9 @@ _BESIDE = (
     (0.58, 0.06), (0.60, 0.36), (0.62, -0.05), (0.64, 0.20),
 )  # fmt: skip
 _HEAD_POINTS = np.array([*_BRIDGE, *_TIP, *((side * x, y) for side in (-1, 1) for x, y in _BESIDE)])
-#: Factors of their weights while the head is at rest.
-_HEAD_SHARE = np.ones(len(_HEAD_POINTS))
-_HEAD_SHARE[len(_BRIDGE) :][: len(_TIP)] = 0.0
+#: Distance from an ROI, in outer-eye distances, within which they are ignored while the head is at
+#: rest, and how sharply.
+_NEAR, _SHARP = 0.35, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +116,7 @@ class WindowMotion:
     def __init__(self, pool: Executor, settings: MotionSettings) -> None:
         self._pool, self._settings = pool, settings
         self._rois = list(roi_set(settings.rois).landmarks)
+        self._shares = _head_shares(self._rois)
         self._backs = _backs(settings.rate)
         self._eyes = 0
         self._count = 0
@@ -178,18 +180,19 @@ class WindowMotion:
         if 2 * good.sum() < len(head) or misfit[good].mean() > before.head_limit:
             return None
         basis = _head_basis(2 * eyes)
-        turn, apart = fit_rigid(
+        turns, apart = fit_rigid(
             basis[good],
             (moved - head)[good],
             _RIDGE,
             power=_POWER,
             rest=(_REST, _TURNS * eyes),
-            share=_HEAD_SHARE[good],
+            shares=self._shares[:, good],
         )
-        if apart * (self._settings.crop / 2) > self._settings.max_head_residual * eyes:
+        if apart[0] * (self._settings.crop / 2) > self._settings.max_head_residual * eyes:
             return None
         moved, weight = self._found(before, picture, at)
-        return moved - before.at - _basis_at(2 * eyes, before.at) @ turn, weight
+        carried = np.einsum("rik,rk->ri", _basis_at(2 * eyes, before.at), turns[1:])
+        return moved - before.at - carried, weight
 
     def _found(self, before: _Sight, picture: Pyramid, at: Array) -> tuple[Array, Array]:
         """Positions of a frame's ROIs in a picture, and weights."""
@@ -227,6 +230,18 @@ def _cut(
 def _head_at(eyes: int) -> Array:
     """Points in the crop for estimating head motion."""
     return np.asarray(_HEAD_POINTS * eyes + np.array(CROP_ORIGIN) * 2 * eyes, np.float64)
+
+
+def _head_shares(rois: list[int]) -> Array:
+    """(1 + R, N) factors of the head points' weights at rest: of the head alone, and for each ROI.
+
+    Args:
+        rois: the ROIs' landmarks.
+    """
+    apart = np.linalg.norm(MEAN_FACE[rois, None, :2] - _HEAD_POINTS, axis=-1)
+    shares = np.vstack([np.ones(len(_HEAD_POINTS)), 1 - np.exp(-((apart / _NEAR) ** _SHARP))])
+    shares[:, len(_BRIDGE) :][:, : len(_TIP)] = 0
+    return shares
 
 
 def _sight(picture: Pyramid, at: Array, head: Array, eyes: int) -> _Sight:

@@ -23,7 +23,6 @@ from aumer.motion.windows import (
     _ASTRAY,
     _GIVE,
     _HEAD,
-    _HEAD_SHARE,
     _LEAST_LOST,
     _LEAST_MISFIT,
     _LEVELS,
@@ -42,6 +41,7 @@ from aumer.motion.windows import (
     _eyes,
     _head_at,
     _head_basis,
+    _head_shares,
     _Shift,
     _side,
     _steps,
@@ -109,6 +109,7 @@ class TorchWindowMotion:
         # A GPU needs many windows; a CPU's caches hold only few.
         self._batch = batch or (16 if self._device.type == "cpu" else 64)
         self._rois = list(roi_set(settings.rois).landmarks)
+        self._shares = torch.from_numpy(_head_shares(self._rois)).to(self._device)
         self._backs = _backs(settings.rate)
         self._eyes = 0
         self._count = 0
@@ -167,12 +168,12 @@ class TorchWindowMotion:
         places = np.array(pairs) - (first + new - len(sights.at), first)
         before, into = torch.from_numpy(places).to(self._device).unbind(1)
         at = sights.at[-new:]
-        turn, apart = _turn(sights, pictures, before, into, self._eyes)
-        one_face = apart * (self._settings.crop / 2) <= (
+        turns, apart = _turns(sights, pictures, before, into, self._eyes, self._shares)
+        one_face = apart[:, 0] * (self._settings.crop / 2) <= (
             self._settings.max_head_residual * self._eyes
         )
         location, weight = _found(sights, pictures, before, into, at[into], self._eyes)
-        carried = torch.einsum("prik,pk->pri", sights.basis[before], turn)
+        carried = torch.einsum("prik,prk->pri", sights.basis[before], turns[:, 1:])
         motion = location - sights.at[before] - carried
         found = (part.cpu().numpy() for part in (motion, weight, one_face))
         return [
@@ -196,11 +197,11 @@ def _seen(pictures: Pyramids, at: Array, eyes: int) -> _Sights:
     return _Sights(rois, around, points, torch.from_numpy(basis).to(device), limits, head_limit)
 
 
-def _turn(
-    sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, eyes: int
+def _turns(
+    sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, eyes: int, shares: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The head's motion (P, 6) from frames to pictures, and the median misfit (P,) px: infinite if
-    too little of the head is visible.
+    """The head's motion (P, S, 6) from frames to pictures by S shares (S, N) of its points, and the
+    median misfits (P, S) px: infinite if too little of the head is visible.
     """
     device = before.device
     points = torch.from_numpy(_head_at(eyes)).to(device)
@@ -208,43 +209,47 @@ def _turn(
     good = misfit.isfinite()
     basis = torch.from_numpy(_head_basis(2 * eyes)).to(device)
     ridge = torch.from_numpy(_RIDGE).to(device)
-    share = torch.from_numpy(_HEAD_SHARE).to(device)
-    turn, apart = _fit_rigid(basis, moved - points, good, ridge, _TURNS * eyes, share)
+    turns, apart = _fit_rigid(basis, moved - points, good, ridge, _TURNS * eyes, shares)
     seen = good.sum(1)
     differ = torch.where(good, misfit, 0.0).double().sum(1) / seen.clamp(min=1)
     lost = (2 * seen < len(points)) | (differ > sights.head_limit[before])
-    return turn, torch.where(lost, torch.inf, apart)
+    return turns, torch.where(lost[:, None], torch.inf, apart)
 
 
 def _fit_rigid(
-    basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor, small: float, share: Tensor
+    basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor, small: float, shares: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`aumer.motion.rigid.fit_rigid` for each pair's good points, with rotations below `small` px
     penalized.
 
-    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); share (N,); returns (P,
-    6) and (P,), which is infinite without good points.
+    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); shares (S, N); returns
+    (P, S, 6) and (P, S), which is infinite without good points.
     """
+    pairs, fits = len(motion), len(shares)
     count = good.sum(1)
-    known, out_of_plane = count.clamp(min=1)[:, None], torch.arange(6, device=ridge.device) > 3
-    found = motion.new_full((len(motion), 6), torch.inf)  # no penalty of rotations at first
+    known = count.clamp(min=1)[:, None, None]
+    out_of_plane = torch.arange(6, device=ridge.device) > 3
+    # No penalty of rotations at first.
+    found = motion.new_full((pairs, fits, 6), torch.inf)
     middles = torch.stack([(count - 1).clamp(min=0) // 2, count // 2], 1)
-    weight = good.double()
+    middles = middles[:, None].expand(-1, fits, -1)
+    seen = good[:, None].expand(-1, fits, -1)
+    weight = seen.double()
     for _ in range(_ROUNDS):
-        turned = found[:, 4:].square().sum(1, keepdim=True) / small**2
+        turned = found[..., 4:].square().sum(-1, keepdim=True) / small**2
         resting = 1 / (1 + turned)
         held = torch.diag_embed(known * (ridge + _REST * resting * out_of_plane))
-        heard = weight * (1 - resting * (1 - share))
-        weighted = heard[:, :, None, None] * basis
-        normal = torch.einsum("pnia,nib->pab", weighted, basis) + held
-        right = torch.einsum("pnia,pni->pa", weighted, motion)
+        heard = weight * (1 - resting * (1 - shares))
+        weighted = heard[..., None, None] * basis
+        normal = torch.einsum("psnia,nib->psab", weighted, basis) + held
+        right = torch.einsum("psnia,pni->psa", weighted, motion)
         found = torch.linalg.solve_ex(normal, right)[0]
-        rest = motion - torch.einsum("nia,pa->pni", basis, found)
-        misfit = torch.where(good, torch.hypot(*rest.unbind(-1)), torch.inf)
-        median = misfit.sort(1).values.gather(1, middles).mean(1)
+        rest = motion[:, None] - torch.einsum("nia,psa->psni", basis, found)
+        misfit = torch.where(seen, torch.hypot(*rest.unbind(-1)), torch.inf)
+        median = misfit.sort(-1).values.gather(-1, middles).mean(-1)
         # NaN is infinity / infinity, without good points.
-        apart = misfit / (1.48 * median + _SOFT)[:, None]
-        weight = torch.where(good, (1 + apart.square()) ** -_POWER, 0.0)
+        apart = misfit / (1.48 * median + _SOFT)[..., None]
+        weight = torch.where(seen, (1 + apart.square()) ** -_POWER, 0.0)
     return found, median
 
 

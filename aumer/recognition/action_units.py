@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from aumer.graph import au
 from aumer.recognition.clips import Clip
 from aumer.recognition.face_position import Floats
 from aumer.recognition.interface import as_inputs
+from aumer.recognition.labeled import SubjectClips
 from aumer.recognition.stage import Stage
 from aumer.recognition.trained import Sort, Trained
 from aumer.types import SIDES, ActingUnit, BoolArray, FloatArray, Side
@@ -35,7 +36,7 @@ BOTH, LEFT, RIGHT = range(3)
 
 
 @dataclass(frozen=True, eq=False)
-class AUClips:
+class AUClips(SubjectClips):
     """Flow maps with coded AUs.
 
     Shapes:
@@ -51,6 +52,8 @@ class AUClips:
     Raises:
         UsageError: the shapes do not fit together, or an input has a wrong shape or is not finite.
     """
+
+    each: ClassVar[tuple[str, ...]] = ("inputs", "acted", "sides", "subjects", "sources")
 
     inputs: FloatArray
     aus: tuple[int, ...]
@@ -90,21 +93,6 @@ class AUClips:
         """
         acted, sides = coded_units(texts, aus)
         return cls(inputs, tuple(aus), acted, sides, tuple(subjects), tuple(sources))
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: npt.NDArray[Any]) -> Self:
-        """The clips of a boolean mask (N,), or of indices, in the given order."""
-        index = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return replace(
-            self,
-            inputs=self.inputs[index],
-            acted=self.acted[index],
-            sides=self.sides[index],
-            subjects=tuple(self.subjects[i] for i in index),
-            sources=tuple(self.sources[i] for i in index) if self.sources else (),
-        )
 
 
 def coded_units(
@@ -208,7 +196,9 @@ _SORT = Sort(
     define="name, fit and predict_proba",
     called="AU reader",
     format=weights.ArrayFormat(
-        "aumer-au-reader-1", "an AU reader", "a file that an AU reader's `save` wrote"
+        "aumer-au-reader-1",
+        "an AU reader",
+        "a file that `aumer train` or an AU reader's `save` wrote",
     ),
     names="reader",
     columns="aus",

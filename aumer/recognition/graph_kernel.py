@@ -66,7 +66,10 @@ from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
+
+    from aumer.learning.portable import Portable
 
 _SIDE = INPUT_SHAPE[0]
 PRIOR, IDENTITY = "prior", "identity"
@@ -150,6 +153,8 @@ class GraphRecognizer(Recognizer):
     options = ("graph", "choice", "registered", "position", "landmarks")
     #: Cells along a side: 4, 3.1 and 2.8 px, about the distance between the 12 ROIs.
     SCALES: ClassVar[tuple[int, ...]] = (7, 9, 10)
+    #: Whether `_read` scales each channel of what it reads.
+    _levels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -194,6 +199,12 @@ class GraphRecognizer(Recognizer):
     def _parts(self, scale: int, position: FacePosition) -> Floats:
         """(R, cells): share of each cell in each ROI's part."""
         return parts(self.rois, scale, position)
+
+    def _pixels(self, scale: int, position: FacePosition) -> Floats:
+        """(784, cells): weight of each pixel of a map in what is read of it, before any scaling."""
+        from aumer.recognition.kernel_networks import dots
+
+        return cell_means(dots(), scale).reshape(_SIDE**2, -1, 3)[..., 0]
 
     # Learning
 
@@ -416,6 +427,40 @@ class GraphRecognizer(Recognizer):
         by_class = np.mean(found, axis=0)
         spoken: Floats = by_class[:, k] - by_class.mean(1)
         return spoken
+
+    # Export
+
+    def portable(self) -> Portable:
+        """See `aumer.recognition.interface.Recognizer`."""
+        from aumer.recognition import kernel_networks as networks
+
+        fitted(self)
+        scales = {}
+        for scale in dict.fromkeys(m.scale for m in self._members):
+            shares = self._parts(scale, self.position)
+            whole = shares.sum(1, keepdims=True)
+            scales[scale] = networks.Scale(
+                self._pixels(scale, self.position),
+                np.divide(shares, whole, out=np.zeros_like(shares), where=whole > 0),
+                *(self._arrays[f"{name}_{scale}"] for name in ("mean", "deviation", "rows")),
+            )
+        heads = [
+            networks.Head(
+                m.scale,
+                m.gamma,
+                self._edges[m.edges],
+                *(self._arrays[f"{name}_{k}"] for name in ("weights", "bias")),
+            )
+            for k, m in enumerate(self._members)
+        ]
+        net = networks.GraphNet(scales, heads, self._sharpness, self._levels)
+        return networks.portable(self, net, position=asdict(self.position))
+
+    def examples(self, subjects: int) -> list[dict[str, Tensor]]:
+        """See `aumer.recognition.interface.Recognizer`."""
+        from aumer.recognition.kernel_networks import examples
+
+        return examples(subjects)
 
     # Files
 

@@ -28,13 +28,24 @@ class GraphMotionRecognizer(GraphRecognizer):
     reads = ("flow-map", "motion")
     #: Sides of the squares in px of a map. Features are means over about 9 px of a map.
     SCALES: ClassVar[tuple[int, ...]] = (3, 5, 7)
+    _levels: ClassVar[bool] = True
 
     def _read(self, maps: FloatArray, scale: int, position: FacePosition) -> Floats:
+        across, down = self._squares(scale, position)
+        moved = np.einsum("ry,nyxk,rx->nrk", down, maps[..., :2], across, optimize=True)
+        return _level(moved)
+
+    def _pixels(self, scale: int, position: FacePosition) -> Floats:
+        across, down = self._squares(scale, position)
+        pixels: Floats = np.einsum("ry,rx->yxr", down, across).reshape(SIDE**2, -1)
+        return pixels
+
+    def _squares(self, scale: int, position: FacePosition) -> tuple[Floats, Floats]:
+        """(R, 28) each: weights of columns and of rows in each ROI's square."""
         landmarks = position.landmarks()
         at = np.array([landmarks[roi] for roi in self.rois])
         across, down = (_shares(centers, scale) for centers in at.T)
-        moved = np.einsum("ry,nyxk,rx->nrk", down, maps[..., :2], across, optimize=True)
-        return _level(moved)
+        return across, down
 
     def _parts(self, scale: int, position: FacePosition) -> Floats:
         """Every ROI is one part."""

@@ -54,10 +54,6 @@ class Clips(LabeledClips[FloatArray]):
         object.__setattr__(self, "inputs", as_inputs(self.inputs))
         super().__post_init__()
 
-    def _inputs_at(self, index: npt.NDArray[Any]) -> FloatArray:
-        chosen: FloatArray = self.inputs[index]
-        return chosen
-
 
 @dataclass(frozen=True, eq=False)
 class MotionClips(LabeledClips[FloatArray]):
@@ -80,10 +76,6 @@ class MotionClips(LabeledClips[FloatArray]):
             )
         object.__setattr__(self, "inputs", array)
         super().__post_init__()
-
-    def _inputs_at(self, index: npt.NDArray[Any]) -> FloatArray:
-        chosen: FloatArray = self.inputs[index]
-        return chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +238,9 @@ _SORT = Sort(
     define="name, fit and predict_proba",
     called="recognizer",
     format=weights.ArrayFormat(
-        "aumer-recognizer-1", "a recognizer", "a file that a recognizer's `save` wrote"
+        "aumer-recognizer-1",
+        "a recognizer",
+        "a file that `aumer train` or a recognizer's `save` wrote",
     ),
     names="recognizer",
     columns="classes",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,43 @@ if TYPE_CHECKING:
 Inputs = TypeVar("Inputs", bound=Sized)
 
 
+class SubjectClips:
+    """Clips to learn from: whose they are, and a choice of them. A base of frozen dataclasses.
+
+    Attributes:
+        each: names of the fields with a value for each clip, arrays or tuples; a tuple may be
+            empty.
+        inputs: the clips.
+        subjects: subject of each clip; clips of one subject are similar and are never split.
+    """
+
+    each: ClassVar[tuple[str, ...]] = ("inputs", "subjects")
+
+    inputs: Any
+    subjects: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: npt.NDArray[Any]) -> Self:
+        """The clips of a boolean mask (N,), or of indices, in the given order."""
+        index = np.flatnonzero(rows) if rows.dtype == bool else rows
+        chosen = {name: _at(getattr(self, name), index) for name in self.each}
+        return replace(self, **chosen)  # type: ignore[type-var]
+
+    def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
+        """(N,) mask of one subject's clips."""
+        return np.array([s == subject for s in self.subjects])
+
+
+def _at(values: Any, index: npt.NDArray[Any]) -> Any:
+    if isinstance(values, np.ndarray):
+        return values[index]
+    return tuple(values[i] for i in index) if values else ()
+
+
 @dataclass(frozen=True, eq=False)
-class LabeledClips(ABC, Generic[Inputs]):
+class LabeledClips(SubjectClips, Generic[Inputs]):
     """Base class of labeled clips for training.
 
     Shapes:
@@ -37,6 +71,8 @@ class LabeledClips(ABC, Generic[Inputs]):
         UsageError: the lengths differ, there are fewer than two classes, or a label is out of
             range.
     """
+
+    each: ClassVar[tuple[str, ...]] = ("inputs", "labels", "subjects", "names", "sources")
 
     inputs: Inputs
     labels: IntArray
@@ -64,29 +100,6 @@ class LabeledClips(ABC, Generic[Inputs]):
                 f"{labels.min()} to {labels.max()}"
             )
         object.__setattr__(self, "labels", labels)
-
-    @abstractmethod
-    def _inputs_at(self, index: npt.NDArray[Any]) -> Inputs:
-        """The clips of these indices."""
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: npt.NDArray[Any]) -> Self:
-        """The clips of a boolean mask (N,), or of indices, in the given order."""
-        index = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return replace(
-            self,
-            inputs=self._inputs_at(index),
-            labels=self.labels[index],
-            subjects=tuple(self.subjects[i] for i in index),
-            names=tuple(self.names[i] for i in index) if self.names else (),
-            sources=tuple(self.sources[i] for i in index) if self.sources else (),
-        )
-
-    def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
-        """(N,) mask of one subject's clips."""
-        return np.array([s == subject for s in self.subjects])
 
 
 #: Any subclass of `LabeledClips`.

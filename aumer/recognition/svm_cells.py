@@ -31,7 +31,10 @@ from aumer.recognition.interface import (
 from aumer.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
+
+    from aumer.learning.portable import Portable
 
 _ARRAYS = ("mean", "deviation", "support", "dual", "intercept", "counts")
 
@@ -167,6 +170,22 @@ class SvmCells(Recognizer):
         """(12,): see `aumer.recognition.features.occlusion`."""
         k = column(self, label, self.predict_proba(flow_map[None])[0])
         return occlusion(lambda maps: self.predict_proba(maps)[:, k], flow_map)
+
+    def portable(self) -> Portable:
+        """See `aumer.recognition.interface.Recognizer`."""
+        from aumer.recognition import kernel_networks as networks
+
+        fitted(self)
+        dots = networks.dots()
+        pixels = cell_means(dots, self.cells).reshape(len(dots), -1, 3)[..., 0]
+        net = networks.SvmNet(pixels, self._state, self.gamma, self._sharpness)
+        return networks.portable(self, net)
+
+    def examples(self, subjects: int) -> list[dict[str, Tensor]]:
+        """See `aumer.recognition.interface.Recognizer`."""
+        from aumer.recognition.kernel_networks import examples
+
+        return examples(subjects)
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """See `aumer.recognition.interface.Recognizer`."""

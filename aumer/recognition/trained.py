@@ -359,7 +359,8 @@ class Sort(Generic[P]):
                 )
             path = self.folder / f"{path}.safetensors"
         kept = self.read(path)
-        with foreign(path, f"the card of {self.format.holds}", WeightsError):
+        what = f"the card of {self.format.holds}"
+        with foreign(path, what, WeightsError, registry.REGISTERED_ELSEWHERE):
             kind = self.resolve(kept.name)
         made = kind.load(path)
         made.motion, made.apex = kept.motion, kept.apex

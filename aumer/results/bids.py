@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aumer.results.exchange import Exchange, Timed, at, described, parted, within
+from aumer.results.exchange import Exchange, Timed, at, described, lasting, parted
 from aumer.results.spot_result import SpotResult
 from aumer.tables.cells import text_lines
 
@@ -129,20 +129,10 @@ class Events(Exchange):
                 continue
             onset, apex, score = (cells.get(k) for k in ("onset", "apex", "score"))
             with at(f"line {rows.line_num}"):
-                begin = float(onset or "nan")
-                end = begin + float(cells.get("duration", "0"))
-                found.append(
-                    Timed(
-                        kind,
-                        begin,
-                        end,
-                        within(begin, None if apex is None else float(apex), end),
-                        cells.get("label", label if "label" not in row else None),
-                        None if score is None else float(score),
-                        aus=cells.get("aus"),
-                        comment=cells.get("comment", ""),
-                    )
-                )
+                times = (onset or "nan", apex, cells.get("duration", "0"))
+                label = cells.get("label", label if "label" not in row else None)
+                words = cells.get("comment", "")
+                found.append(lasting(kind, *times, label, score, cells.get("aus"), words))
         if others and not found:
             raise ValueError(
                 "no event is of the type micro or macro; its types are "

@@ -1,5 +1,4 @@
-"""Reading and writing expressions in files of other programs; here WebVTT, SubRip, RTTM and
-TextGrid.
+"""Reading and writing expressions in files of other programs: what their formats have in common.
 
 In such files only expressions are read: subtitles of speech and other speakers are ignored. Times
 are integer milliseconds, and intervals half open: the last frame's time is written as the end of
@@ -10,21 +9,19 @@ by more than 1 ms.
 from __future__ import annotations
 
 import contextlib
-import html
 import json
 import math
 import re
 from abc import abstractmethod
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote, unquote
 
+from aumer._moved import moved
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.foreign import foreign, reason
@@ -265,13 +262,13 @@ def parted(text: str) -> tuple[Kind | None, str | None]:
     Also reads "micro: joy".
     """
     first, slash, label = text.partition("/")
-    if not (kind := _kind(first)):
+    if not (kind := kind_of(first)):
         first, slash, label = text.partition(":")
-        kind, label = _kind(first), label.strip()
+        kind, label = kind_of(first), label.strip()
     return kind, label if kind and slash else None
 
 
-def _kind(text: str) -> Kind | None:
+def kind_of(text: str) -> Kind | None:
     return next((k for k in KINDS if k == text.strip().casefold()), None)
 
 
@@ -289,6 +286,35 @@ def within(begin: float, apex: float | None, end: float) -> float | None:
     if apex is None or not begin - 0.001 <= apex <= end + 0.001:
         return apex
     return min(max(begin, apex), end)
+
+
+def lasting(
+    kind: Kind,
+    onset: str,
+    apex: str | None,
+    duration: str,
+    label: str | None,
+    score: str | None,
+    aus: str | None,
+    comment: str,
+) -> Timed:
+    """An expression from cells with its onset, its apex and how long it lasts, in seconds.
+
+    Raises:
+        ValueError: a cell is not a number.
+    """
+    begin = float(onset)
+    end = begin + float(duration)
+    return Timed(
+        kind,
+        begin,
+        end,
+        within(begin, None if apex is None else float(apex), end),
+        label,
+        None if score is None else float(score),
+        aus=aus,
+        comment=comment,
+    )
 
 
 def closed(begin: int, after: int) -> tuple[float, float]:
@@ -396,7 +422,7 @@ class Exchange(Format):
 
     def named(self, text: str) -> Mapping[str, tuple[Timed, ...]]:
         """`videos` from a file's content."""
-        return {"": tuple(map(_clean, self.parse(text)))}
+        return {"": tuple(map(cleaned, self.parse(text)))}
 
     def lost(self, result: SpotResult) -> str:
         timed = timed_of(result)
@@ -476,197 +502,7 @@ def timed_of(result: SpotResult) -> tuple[Timed, ...]:
     )
 
 
-class SubRip(Exchange):
-    """Subtitles; apex, score, label and action units are lines of each."""
-
-    use = "players"
-    holds = "a subtitle for each expression"
-
-    def text(self, name: str, timed: Sequence[Timed]) -> str:
-        return "\n".join(
-            f"{k}\n{_clock(ms(e.onset_s), ',')} --> {_clock(ms(e.offset_s) + 1, ',')}\n"
-            + "".join(f"{line}\n" for line in _subtitle_lines(e))
-            for k, e in enumerate(timed, 1)
-        )
-
-    def parse(self, text: str) -> tuple[Timed, ...]:
-        return tuple(_cues(lines_of(text)))
-
-
-class WebVtt(Exchange):
-    """Subtitles of web pages; apex, score, label and action units are lines of each."""
-
-    use = "players and web pages"
-    holds = "a subtitle for each expression"
-
-    def text(self, name: str, timed: Sequence[Timed]) -> str:
-        return "WEBVTT\n" + "".join(
-            f"\n{_clock(ms(e.onset_s), '.')} --> {_clock(ms(e.offset_s) + 1, '.')}\n"
-            + "".join(f"{html.escape(line, quote=False)}\n" for line in _subtitle_lines(e))
-            for e in timed
-        )
-
-    def parse(self, text: str) -> tuple[Timed, ...]:
-        first, *lines = lines_of(text)
-        if not re.match(r"WEBVTT([ \t]|$)", first):
-            raise ValueError("the first line is not WEBVTT")
-        return tuple(_cues(["", *lines], html.unescape))
-
-
-class Rttm(Exchange):
-    """Rich transcription time marks; apex and action units are lost.
-
-    The speaker is the kind, and after a colon the percent-encoded label. Other speakers are
-    ignored. A file may contain several videos.
-    """
-
-    use = "diarization tools"
-    holds = "kind, label, score, begin and duration; apex, action units and comment are lost"
-
-    def text(self, name: str, timed: Sequence[Timed]) -> str:
-        file = _encoded(name) or "<NA>"
-        return "".join(
-            f"SPEAKER {file} 1 {ms(e.onset_s) / 1000:.3f} "
-            f"{(ms(e.offset_s) + 1 - ms(e.onset_s)) / 1000:.3f} <NA> <NA> "
-            f"{e.kind}{'' if e.label is None else ':' + _encoded(e.label)} "
-            f"{'<NA>' if e.score is None else repr(float(e.score))} <NA>\n"
-            for e in timed
-        )
-
-    def parse(self, text: str) -> tuple[Timed, ...]:
-        return tuple(chain.from_iterable(self.named(text).values()))
-
-    def named(self, text: str) -> Mapping[str, tuple[Timed, ...]]:
-        found: dict[str, list[Timed]] = {}
-        others, spoken, said = set(), False, False
-        for number, line in enumerate(lines_of(text), 1):
-            words = line.split()
-            said = said or bool(words)
-            if words[:1] != ["SPEAKER"]:
-                continue
-            spoken = True
-            with at(f"line {number}"):
-                if len(words) < 8:
-                    raise ValueError(f"it has {len(words)} fields; a SPEAKER line has 8 at least")
-                _, file, _, start, length, _, _, who, score, *_ = (*words, "<NA>")
-                first, colon, label = who.partition(":")
-                if not (kind := _kind(first)):
-                    others.add(who)
-                    continue
-                begin = round(float(start) * 1000)
-                times = closed(begin, begin + round(float(length) * 1000))
-                made = Timed(
-                    kind,
-                    *times,
-                    None,
-                    unquote(label) if colon else None,
-                    None if score == "<NA>" else float(score),
-                )
-            video = "" if file == "<NA>" else unquote(file)
-            found.setdefault(video, []).append(_clean(made))
-        if said and not spoken:
-            raise ValueError("no line begins with SPEAKER")
-        if others and not found:
-            raise ValueError(f"no speaker is called micro or macro; there are {_some(others)}")
-        return {name: tuple(rows) for name, rows in found.items()}
-
-
-class TextGrid(Exchange):
-    """Praat's tiers micro and macro, each with a tier of apexes as points; other values are text.
-
-    A tier holds no overlap: overlapping expressions go to "micro 2" and so on. Praat's long and
-    short text files are read, in UTF-8, UTF-16 and Latin-1, of which Praat writes any.
-    """
-
-    use = "Praat"
-    holds = "interval tiers, and a point tier for each one's apexes"
-    encoding = "latin-1"
-
-    def text(self, name: str, timed: Sequence[Timed]) -> str:
-        end = max((ms(e.offset_s) + 1 for e in timed), default=1)
-        made: list[list[str]] = []
-
-        def tier(kind: str, name: str, entries: Sequence[Sequence[str]]) -> None:
-            lines = [f'"{kind}"', f'"{name}"', "0", _number(end), str(len(entries))]
-            made.append([*lines, *(value for entry in entries for value in entry)])
-
-        for main, lane in tiers(timed):
-            entries, now = [], 0
-            for e in lane:
-                begin, after = ms(e.onset_s), ms(e.offset_s) + 1
-                if begin > now:
-                    entries.append((_number(now), _number(begin), '""'))
-                said = _in_a_line(e).replace('"', '""')
-                entries.append((_number(begin), _number(after), f'"{said}"'))
-                now = after
-            if now < end:
-                entries.append((_number(now), _number(end), '""'))
-            tier("IntervalTier", main, entries)
-            points = [(_number(ms(e.apex_s)), '"apex"') for e in lane if e.apex_s is not None]
-            tier("TextTier", f"{main} apex", points)
-        head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
-        body = ["0", _number(end), "<exists>", str(len(made)), *(v for t in made for v in t)]
-        return "\n".join([*head, *body]) + "\n"
-
-    def parse(self, text: str) -> tuple[Timed, ...]:
-        # Praat reads only quoted texts and standalone numbers; everything else is for people.
-        text = "\n".join(lines_of(text))
-        tokens = (m for m in _TOKEN.finditer(text) if m[1] is not None or m[2] is not None)
-        found = (m[2] if m[1] is None else m[1] for m in tokens)
-        if text.startswith("ooBinaryFile"):
-            raise ValueError("it is a binary file; save it in Praat as a text file")
-        head = [next(found, ""), next(found, "")]
-        if head[:1] == ["Praat chronological TextGrid text file"]:
-            raise ValueError("it is a chronological file; save it in Praat as a text file")
-        if head != ["ooTextFile", "TextGrid"]:
-            raise ValueError("it does not begin as a TextGrid does")
-        spans: list[tuple[str, int, int, str]] = []
-        points: dict[str, list[int]] = {}
-        names: list[str] = []
-        _, _, tiered = (_next(found) for _ in range(3))
-        for _ in range(int(_next(found)) if tiered == "<exists>" else 0):
-            sort, name, _, _, entries = (_next(found) for _ in range(5))
-            names += [name] if sort == "IntervalTier" else []
-            with at(f"tier {name!r}"):
-                for _ in range(int(entries)):
-                    if sort == "IntervalTier":
-                        first, last, said = (_next(found) for _ in range(3))
-                        said = said.replace('""', '"').strip()
-                        if said:
-                            spans.append((name, _ms_of(first), _ms_of(last), said))
-                    else:
-                        when, _ = _next(found), _next(found)
-                        points.setdefault(name.casefold(), []).append(_ms_of(when))
-        expressions = []
-        kinds = kinds_of(names)
-        apexes = {name: Apexes(times) for name, times in points.items()}
-        for name, begin, after, said in spans:
-            if (kind := kinds.get(name)) is None:
-                continue
-            with at(f"tier {name!r}, {begin / 1000} s"):
-                times = closed(begin, after)
-                word, *rest = said.split("\n")
-                values = heard(kind, word, rest)
-                if values is None:  # a coder's own text
-                    values = {"label": said}
-                apex = apexes.get(f"{name} apex".casefold(), Apexes([])).within(begin, after)
-                expressions.append(Timed(kind, *times, **{**values, "apex_s": apex}))
-        return tuple(sorted(expressions, key=lambda e: (e.onset_s, e.offset_s)))
-
-
-def _next(tokens: Iterator[str]) -> str:
-    try:
-        return next(tokens)
-    except StopIteration:
-        raise ValueError("it ends too early") from None
-
-
-#: What Praat reads: texts, in which quotes are doubled, and standalone words; not what follows an
-#: exclamation mark.
-_TOKEN = re.compile(
-    r'"((?:[^"]|"")*)"|(?<!\S)(<exists>|<absent>|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\S)|![^\n]*'
-)
-_SAID = ("label", "score", "aus", "comment")
+FACTS = ("label", "score", "aus", "comment")
 
 
 def _text(path: Path, encoding: str | None) -> str:
@@ -687,7 +523,7 @@ def lines_of(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _clean(e: Timed) -> Timed:
+def cleaned(e: Timed) -> Timed:
     """The expression with characters that text files cannot hold escaped, and without empty
     texts.
     """
@@ -696,41 +532,29 @@ def _clean(e: Timed) -> Timed:
     return replace(e, label=label, aus=aus, comment=printable(e.comment))
 
 
-def _some(names: Iterable[str]) -> str:
+def some_of(names: Iterable[str]) -> str:
     """Some of the names, for a message."""
     found = sorted(names)
     return ", ".join(map(repr, found[:10])) + (", ..." if len(found) > 10 else "")
 
 
-def _number(milliseconds: int) -> str:
-    return f"{milliseconds / 1000:.3f}"
-
-
-def _ms_of(seconds: str) -> int:
-    return round(float(seconds) * 1000)
-
-
-def _encoded(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _clock(milliseconds: int, point: str) -> str:
+def clock_of(milliseconds: int, point: str) -> str:
     seconds, rest = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{rest:03d}"
 
 
-def _in_a_line(timed: Timed) -> str:
+def one_line(timed: Timed) -> str:
     """The kind, and further values except the apex as a JSON object."""
-    said = {name: value for name in _SAID if (value := getattr(timed, name)) is not None}
+    said = {name: value for name in FACTS if (value := getattr(timed, name)) is not None}
     if not timed.comment:
         del said["comment"]
     return timed.kind + (f" {json.dumps(said, ensure_ascii=False)}" if said else "")
 
 
-def _subtitle_lines(timed: Timed) -> list[str]:
+def subtitle_lines(timed: Timed) -> list[str]:
     """The lines of a subtitle; a label is quoted as in JSON, so that it stays on one line."""
-    text = {name: getattr(timed, name) for name in _SAID}
-    apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
+    text = {name: getattr(timed, name) for name in FACTS}
+    apex = [] if timed.apex_s is None else [f"apex: {clock_of(ms(timed.apex_s), '.')}"]
     rest = [
         f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in text.items() if v not in (None, "")
     ]
@@ -740,13 +564,13 @@ def _subtitle_lines(timed: Timed) -> list[str]:
 
 
 def heard(kind: Kind, first: str, rest: Iterable[str]) -> dict[str, Any] | None:
-    """The values in the lines of an expression, by the names of `Timed`: lines of `_subtitle_lines`
-    or `_in_a_line`, and lines added by hand; None if the first does not name the kind.
+    """The values in the lines of an expression, by the names of `Timed`: lines of `subtitle_lines`
+    or `one_line`, and lines added by hand; None if the first does not name the kind.
 
     A line without a known name is a comment, and so is an invalid number.
     """
     named, brace, inside = first.partition("{")
-    if brace and _kind(named) == kind and isinstance(known := _json(brace + inside), dict):
+    if brace and kind_of(named) == kind and isinstance(known := _json(brace + inside), dict):
         first, lines = kind, [f"{key}: {json.dumps(value)}" for key, value in known.items()]
         rest = [*lines, *rest]
     found, label = parted(first)
@@ -757,11 +581,11 @@ def heard(kind: Kind, first: str, rest: Iterable[str]) -> dict[str, Any] | None:
     for line in rest:
         key, colon, value = line.partition(":")
         key, value = key.strip().casefold(), value.strip()
-        if not colon or key not in (*_SAID, "apex"):
+        if not colon or key not in (*FACTS, "apex"):
             words.append(line)
             continue
         if key == "apex":
-            values["apex_s"] = _seconds(value)
+            values["apex_s"] = seconds_of(value)
             continue
         said = _json(value)
         fits = isinstance(said, (int, float) if key == "score" else str)
@@ -782,52 +606,20 @@ def _json(text: str) -> Any:
         return None
 
 
-_CLOCK = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
-_TIMES = re.compile(rf"\s*({_CLOCK})\s*-->\s*({_CLOCK})(\s.*)?")
-#: Markup in subtitles: tags, and positions in braces.
-_TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
-
-
-def _seconds(clock: str) -> float:
+def seconds_of(clock: str) -> float:
     total = 0.0
     for part in clock.replace(",", ".").split(":"):
         total = total * 60 + float(part)
     return round(total, 3)
 
 
-def _cues(lines: Sequence[str], unescaped: Callable[[str], str] = str) -> Iterator[Timed]:
-    """The subtitles that are expressions.
-
-    Raises:
-        ValueError: there are only other subtitles, or one has invalid times.
-    """
-    others, ours = set(), False
-    rest = iter(enumerate(lines, 1))
-    for number, line in rest:
-        if "-->" not in line:
-            continue
-        with at(f"line {number}"):
-            if not (times := _TIMES.fullmatch(line)):
-                raise ValueError(f"{line.strip()!r} does not say times as HH:MM:SS.mmm --> HH:...")
-            said: list[str] = []
-            while (words := next(rest, (0, ""))[1]).strip():
-                said.append(words)
-            first = unescaped(_TAGS.sub("", said[0]) if said else "").strip()
-            if not (kind := parted(first)[0]):
-                others.add(first)
-                continue
-            ours = True
-            values = heard(kind, first, [_unmarked(unescaped, words) for words in said[1:]])
-            assert values is not None, "its kind is known"
-            begin, after = (round(_seconds(times[k]) * 1000) for k in (1, 2))
-            yield Timed(kind, *closed(begin, after), **values)
-    if others and not ours:
-        raise ValueError(f"no subtitle begins with micro or macro; there are {_some(others)}")
-
-
-def _unmarked(unescaped: Callable[[str], str], line: str) -> str:
-    """A further line of a subtitle without tags; a line of `_subtitle_lines` is unchanged, since
-    values may contain any text.
-    """
-    key = line.partition(":")[0].strip()
-    return unescaped(line if key in _SAID else _TAGS.sub("", line))
+if not TYPE_CHECKING:  # unknown names must stay errors for mypy
+    __getattr__ = moved(  # for one release
+        __name__,
+        {
+            "Rttm": "aumer.results.rttm",
+            "SubRip": "aumer.results.subtitles",
+            "TextGrid": "aumer.results.textgrid",
+            "WebVtt": "aumer.results.subtitles",
+        },
+    )

@@ -18,6 +18,7 @@ from aumer.results.exchange import (
     Timed,
     at,
     described,
+    lasting,
     lines_of,
     parted,
     timed_of,
@@ -165,21 +166,10 @@ class MneText(Exchange):
                 if kind is None:
                     others.add(cells["description"])
                     continue
-                begin = float(cells["onset"])
-                end = begin + float(cells["duration"])
                 apex, score, aus, words = (cells.get(name) or None for name in _EXTRAS)
-                found.append(
-                    Timed(
-                        kind,
-                        begin,
-                        end,
-                        within(begin, None if apex is None else float(apex), end),
-                        label,
-                        None if score is None else float(score),
-                        aus=None if aus is None else unquote(aus),
-                        comment=unquote(words or ""),
-                    )
-                )
+                times = (cells["onset"], apex, cells["duration"])
+                aus, words = aus and unquote(aus), unquote(words or "")
+                found.append(lasting(kind, *times, label, score, aus, words))
         if others and not found:
             raise ValueError(
                 "no annotation is called micro or macro; its descriptions are "

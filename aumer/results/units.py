@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from aumer.graph.au import NAMES
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.results.totals import measured_minutes
@@ -14,27 +15,6 @@ from aumer.tables.cells import csv_lines
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Names of the AUs in FACS (Ekman, Friesen and Hager 2002).
-AU_NAMES: Mapping[int, str] = {
-    1: "inner brow raiser",
-    2: "outer brow raiser",
-    4: "brow lowerer",
-    5: "upper lid raiser",
-    6: "cheek raiser",
-    7: "lid tightener",
-    9: "nose wrinkler",
-    10: "upper lip raiser",
-    12: "lip corner puller",
-    14: "dimpler",
-    15: "lip corner depressor",
-    17: "chin raiser",
-    20: "lip stretcher",
-    23: "lip tightener",
-    24: "lip pressor",
-    25: "lips part",
-    26: "jaw drop",
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +70,7 @@ def unit_rows(result: SpotResult) -> tuple[UnitRow, ...]:
                 printable(result.video.name),
                 result.face,
                 number,
-                AU_NAMES.get(number, ""),
+                NAMES.get(number, ""),
                 len(acting),
                 sum(e.kind == "micro" for e, _ in acting),
                 sum(e.kind == "macro" for e, _ in acting),

@@ -111,47 +111,48 @@ def listen(
     return listener
 
 
-def application(service: Service, token: str | None, hosts: frozenset[str]) -> ASGIApp:
-    """The application of a service; arguments as for `listen`."""
-    pages = Pages("aumer.serve")
-    limits = service.limits
+class _Api:
+    """What a service answers, by path."""
 
-    def found(request: Request) -> StoredJob:
+    def __init__(self, service: Service) -> None:
+        self._service, self._limits, self._pages = service, service.limits, Pages("aumer.serve")
+
+    def _found(self, request: Request) -> StoredJob:
         id = request.path_params["id"]
-        job = service.get(id) if _ID.fullmatch(id) else None
+        job = self._service.get(id) if _ID.fullmatch(id) else None
         if job is None:
             detail = "there is no such job, or it was removed"
             raise _Problem(404, problem("no-job", detail))
         return job
 
-    def page(request: Request) -> Response:
-        return pages.answer(request.path_params.get("name", "index.html"))
+    def page(self, request: Request) -> Response:
+        return self._pages.answer(request.path_params.get("name", "index.html"))
 
-    def health(request: Request) -> Response:
-        well = service.healthy
+    def health(self, request: Request) -> Response:
+        well = self._service.healthy
         return _Json({"status": "ok" if well else "failing"}, 200 if well else 503)
 
-    def openapi(request: Request) -> Response:
+    def openapi(self, request: Request) -> Response:
         return _Json(description())
 
-    def about(request: Request) -> Response:
+    def about(self, request: Request) -> Response:
         return _Json(
             {
                 "version": version("aumer"),
-                "limits": {**vars(limits)},
-                "jobs": service.counts(),
+                "limits": {**vars(self._limits)},
+                "jobs": self._service.counts(),
                 "formats": sorted(registry.names("format")),
-                "personal_data": retention(limits, service.folder),
-                "paths": bool(service.roots),
+                "personal_data": retention(self._limits, self._service.folder),
+                "paths": bool(self._service.roots),
             }
         )
 
-    async def create(request: Request) -> Response:
+    async def create(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            job = await by_path(request)
+            job = await self._by_path(request)
         elif kind == "application/octet-stream" or kind.startswith("video/"):
-            job = await upload(request)
+            job = await self._upload(request)
         else:
             detail = (
                 "the content type must be application/octet-stream or video/..., with the bytes of "
@@ -159,31 +160,31 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             )
             raise _Problem(415, problem("type", detail))
         where = f"/v1/jobs/{job.id}"
-        return _Json(shown(job, service), 201, headers={"location": where})
+        return _Json(shown(job, self._service), 201, headers={"location": where})
 
-    async def by_path(request: Request) -> StoredJob:
+    async def _by_path(self, request: Request) -> StoredJob:
         try:
-            asked = await asyncio.wait_for(json_body(request, _LARGEST), limits.idle_s)
+            asked = await asyncio.wait_for(json_body(request, _LARGEST), self._limits.idle_s)
         except asyncio.TimeoutError:
-            raise _slow(f"it was not whole after {limits.idle_s:g} s") from None
+            raise _slow(f"it was not whole after {self._limits.idle_s:g} s") from None
         if not isinstance(asked, dict) or not isinstance(asked.get("path"), str):
             raise UsageError("a job is {'path': the path of a video, 'options': {...}}")
         _check_known(asked, "path", "options")
         _check_known(request.query_params)
         options = JobOptions.of(asked.get("options", {}))
-        path = await run_in_threadpool(service.inside, asked["path"])
+        path = await run_in_threadpool(self._service.inside, asked["path"])
         if path.is_dir() and options.fps is None:
             raise UsageError("a folder of images has no times: give `fps`, its frames per second")
-        with service.reserve():
-            id, folder = service.begin()
+        with self._service.reserve():
+            id, folder = self._service.begin()
             try:
                 folder.rmdir()
-                return service.add(id, path, options, uploaded=False)
+                return self._service.add(id, path, options, uploaded=False)
             except BaseException:
-                service.drop(id)
+                self._service.drop(id)
                 raise
 
-    async def upload(request: Request) -> StoredJob:
+    async def _upload(self, request: Request) -> StoredJob:
         _check_known(request.query_params, "name", "options")
         name = check_name(request.query_params.get("name", ""))
         text = request.query_params.get("options", "{}")
@@ -197,32 +198,33 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             ) from error
         declared = request.headers.get("content-length", "")
         if declared:
-            check_size(int(declared) if len(declared) < 16 else 1 << 60)
-        with service.reserve():
-            id, folder = service.begin()
+            self._check_size(int(declared) if len(declared) < 16 else 1 << 60)
+        with self._service.reserve():
+            id, folder = self._service.begin()
             try:
-                await receive(request, folder / name)
+                await self._receive(request, folder / name)
                 # Without interruption: a task canceled in between must not leave half of it.
-                return service.add(id, folder / name, options, uploaded=True)
+                return self._service.add(id, folder / name, options, uploaded=True)
             except BaseException:
-                service.drop(id)
+                self._service.drop(id)
                 raise
 
-    def check_size(size: int) -> None:
-        if size > limits.upload_bytes:
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.upload_bytes:
             raise _Problem(
                 413,
                 problem_body(
                     LimitError(
                         f"the file has {size:,} bytes or more; this service takes "
-                        f"{limits.upload_bytes:,} at most. Give a smaller copy, or a part of it"
+                        f"{self._limits.upload_bytes:,} at most. Give a smaller copy, or a part "
+                        "of it"
                     )
                 ),
             )
-        if size > shutil.disk_usage(service.folder).free - _RESERVE:
+        if size > shutil.disk_usage(self._service.folder).free - _RESERVE:
             raise _full_disk()
 
-    async def receive(request: Request, path: Path) -> None:
+    async def _receive(self, request: Request, path: Path) -> None:
         """Write the body to a file, and sync it to the disk."""
         size, begun = 0, time.monotonic()
         block = bytearray()
@@ -230,17 +232,17 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         with path.open("xb") as file:
             while True:
                 try:
-                    part = await asyncio.wait_for(parts.__anext__(), limits.idle_s)
+                    part = await asyncio.wait_for(parts.__anext__(), self._limits.idle_s)
                 except StopAsyncIteration:
                     break
                 except asyncio.TimeoutError:
-                    raise _slow(f"nothing came for {limits.idle_s:g} s") from None
+                    raise _slow(f"nothing came for {self._limits.idle_s:g} s") from None
                 block += part
                 size += len(part)
-                if size > limits.upload_bytes:
-                    check_size(size)
+                if size > self._limits.upload_bytes:
+                    self._check_size(size)
                 taken = time.monotonic() - begun
-                if taken > limits.idle_s and size < limits.bytes_per_s * taken:
+                if taken > self._limits.idle_s and size < self._limits.bytes_per_s * taken:
                     raise _slow(f"{size / taken:.0f} bytes a second came")
                 if size >= HEAD and size - len(part) < HEAD:
                     _check_film(bytes(block[:HEAD]))
@@ -253,15 +255,15 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             file.flush()
             await run_in_threadpool(os.fsync, file.fileno())
 
-    def one(request: Request) -> Response:
-        return _Json(shown(found(request), service))
+    def one(self, request: Request) -> Response:
+        return _Json(shown(self._found(request), self._service))
 
-    def events(request: Request) -> Response:
-        job = found(request)
-        return StreamingResponse(_events(service, job.id), media_type="text/event-stream")
+    def events(self, request: Request) -> Response:
+        job = self._found(request)
+        return StreamingResponse(_events(self._service, job.id), media_type="text/event-stream")
 
-    def result(request: Request) -> Response:
-        job, suffix = found(request), request.path_params["suffix"]
+    def result(self, request: Request) -> Response:
+        job, suffix = self._found(request), request.path_params["suffix"]
         if job.state != "done":
             if job.problem is not None:
                 raise _Problem(409, dict(job.problem))
@@ -280,7 +282,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         which = "" if len(job.results) == 1 else f"-face{job.results[number - 1]['face']}"
         called = os.fsencode(f"{Path(job.name).stem}{which}{ending(suffix)}")
         try:
-            content = service.result(job, number, suffix).read_bytes()
+            content = self._service.result(job, number, suffix).read_bytes()
         except FileNotFoundError:
             detail = "the result was removed"
             raise _Problem(404, problem("no-result", detail)) from None
@@ -290,28 +292,32 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
             headers={"content-disposition": f"attachment; filename*=UTF-8''{quote(called)}"},
         )
 
-    def cancel(request: Request) -> Response:
-        job = found(request)
-        service.cancel(job.id)
-        return _Json(shown(found(request), service))
+    def cancel(self, request: Request) -> Response:
+        job = self._found(request)
+        self._service.cancel(job.id)
+        return _Json(shown(self._found(request), self._service))
 
-    def delete(request: Request) -> Response:
-        service.delete(found(request).id)
+    def delete(self, request: Request) -> Response:
+        self._service.delete(self._found(request).id)
         return Response(status_code=204)
 
+
+def application(service: Service, token: str | None, hosts: frozenset[str]) -> ASGIApp:
+    """The application of a service; arguments as for `listen`."""
+    api = _Api(service)
     job = "/v1/jobs/{id}"
     routes = [
-        Route("/", page),
-        Route("/assets/{name}", page),
-        Route("/health", health),
-        Route("/openapi.json", openapi),
-        Route("/v1/service", about),
-        Route("/v1/jobs", create, methods=["POST"]),
-        Route(job, one),
-        Route(job, delete, methods=["DELETE"]),
-        Route(job + "/events", events),
-        Route(job + "/cancel", cancel, methods=["POST"]),
-        Route(job + "/result.{suffix}", result),
+        Route("/", api.page),
+        Route("/assets/{name}", api.page),
+        Route("/health", api.health),
+        Route("/openapi.json", api.openapi),
+        Route("/v1/service", api.about),
+        Route("/v1/jobs", api.create, methods=["POST"]),
+        Route(job, api.one),
+        Route(job, api.delete, methods=["DELETE"]),
+        Route(job + "/events", api.events),
+        Route(job + "/cancel", api.cancel, methods=["POST"]),
+        Route(job + "/result.{suffix}", api.result),
     ]
     handlers: dict[Any, Callable[..., Any]] = {
         AumerError: _failed,

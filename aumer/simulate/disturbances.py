@@ -1,8 +1,9 @@
 """Facial motion without expressions: curves over time, and the resulting displacement of the ROIs.
 
-Blinks, speech, head turns, posture and eye movements are drawn here for videos, too
-(`aumer.simulate.performance`). Errors of measurement are in `nuisance`, with all names. Constants,
-with their sources, are in ``configs/simulation.toml``.
+Everything is drawn once, as a curve of time, and shown in two ways: as what the motion stage leaves
+of it at the ROIs (`path`), and in films as moving heads, lids and eyes
+(`aumer.simulate.performance`). Errors of measurement are in `nuisance`, with all names. The
+constants of both, with their sources, are in ``configs/simulation.toml``.
 """
 
 from __future__ import annotations
@@ -109,20 +110,42 @@ class Turning(ABC):
 
 
 @dataclass(frozen=True)
+class Sway:
+    """Movement of a head held still about its place.
+
+    Attributes:
+        spread: sd in each of K directions.
+        correlation_s: time in which the autocorrelation falls to 1/e.
+        smooth_s: sd of the Gaussian by which it is smoothed: muscles move smoothly, and without it
+            the sway would have the spectrum of noise.
+    """
+
+    spread: tuple[float, ...]
+    correlation_s: float
+    smooth_s: float
+
+    def drawn(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """(N, K) at evenly spaced times (N,) seconds."""
+        keep = np.exp(-step_of(times) / self.correlation_s)
+        push = rng.standard_normal((len(times), len(self.spread))) * self.spread
+        push[1:] *= np.sqrt(1 - keep**2)
+        away = lfilter([1.0], [1.0, -keep], push, axis=0)
+        spread = self.smooth_s / step_of(times)
+        return np.asarray(gaussian_filter1d(away, spread, axis=0, mode="nearest"))
+
+
+@dataclass(frozen=True)
 class HeadSway(Turning):
-    """Residual sway of a head held still, after stabilization."""
+    """Residual sway of a head held still, after stabilization: of `Sway`, its yaw and pitch."""
 
     yaw: float
     pitch: float
     correlation_s: float
+    smooth_s: float
 
     def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        keep = np.exp(-step_of(times) / self.correlation_s)
-        push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
-        push[1:] *= np.sqrt(1 - keep**2)
-        turn = lfilter([1.0], [1.0, -keep], push, axis=0)
-        # Muscles move smoothly: without this the sway would have the spectrum of noise.
-        return np.asarray(gaussian_filter1d(turn, 0.1 / step_of(times), axis=0, mode="nearest"))
+        sway = Sway((self.yaw, self.pitch), self.correlation_s, self.smooth_s)
+        return sway.drawn(rng, times)
 
 
 @dataclass(frozen=True)
@@ -240,25 +263,45 @@ class Blinks(Lids):
 
 
 @dataclass(frozen=True)
-class GazeShifts:
-    """Gaze shifts: the brows follow the eyes up and down a little, and stay as long as they do."""
+class Gaze:
+    """Gaze: fixations, each in a direction of its own, and the saccades between them.
+
+    Attributes:
+        per_min: rate of saccades; fixations last `rest_s` plus an exponential time.
+        rest_s: least seconds of a fixation.
+        spread: sd of the place of fixations in each of K directions; the first is at 0.
+        most: how many sd from 0 a place may be.
+        move_s, move_s_each: duration of a saccade, and what each unit of its length adds.
+    """
 
     per_min: float
-    brow: float
+    rest_s: float
+    spread: tuple[float, ...]
+    most: float
     move_s: float
+    move_s_each: float
+
+    def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
+        """The saccades (K,) between the first and the last time, in order."""
+        before = np.zeros(len(self.spread))
+        for begin in moments(rng, times, self.per_min, self.rest_s):
+            away = np.clip(rng.standard_normal(len(self.spread)), -self.most, self.most)
+            now = np.asarray(self.spread) * away
+            by = now - before
+            yield Move(begin, self.move_s + self.move_s_each * float(np.linalg.norm(by)), by)
+            before = now
+
+
+@dataclass(frozen=True)
+class GazeShifts(Gaze):
+    """Gaze as the brows show it: they follow the eyes up and down a little, and stay as long as
+    these do. The one direction is up, as an intensity of AU 1 and 2.
+    """
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         level = moved(self.moves(rng, times), times, 1)
         shown = roi_displacement((1, "both")) + roi_displacement((2, "both"))
         return np.asarray(level[..., None] * shown)
-
-    def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
-        """Motion of the brows (1,), as an intensity of AU 1 and 2."""
-        before = 0.0
-        for begin in moments(rng, times, self.per_min):
-            now = self.brow * rng.standard_normal()
-            yield Move(begin, self.move_s, np.array([now - before]))
-            before = now
 
 
 @dataclass(frozen=True)
@@ -412,28 +455,60 @@ class Remarks:
 
 
 @dataclass(frozen=True)
-class LightingDrift:
-    """Apparent motion by slow changes of light, in a separate direction for each ROI."""
+class Swing:
+    """A slow change about 0, one sine: `size` is its amplitude."""
+
+    size: float
+    period_s: float
+    phase: float
+
+    def at(self, t: At) -> At:
+        """The change at t (s), for one time or many."""
+        change: At = self.size * np.sin(2 * np.pi * t / self.period_s + self.phase)
+        return change
+
+
+@dataclass(frozen=True)
+class Light:
+    """Slow changes of light.
+
+    Attributes:
+        size: amplitude.
+        period_s: range of the period.
+    """
 
     size: float
     period_s: Range
 
-    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+    def drawn(self, rng: np.random.Generator) -> Swing:
+        """One change with its period and phase."""
         period, phase = rng.uniform(*self.period_s), rng.uniform(0, 2 * np.pi)
+        return Swing(self.size, period, phase)
+
+
+@dataclass(frozen=True)
+class LightingDrift(Light):
+    """Apparent motion by slow changes of light, in a separate direction for each ROI."""
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        light = self.drawn(rng)
         toward = rng.standard_normal((len(NAMES), 2)) / np.sqrt(2)
-        light = np.sin(2 * np.pi * times / period + phase)
-        return np.asarray(self.size * light[:, None, None] * toward)
+        return np.asarray(light.at(times)[:, None, None] * toward)
 
 
 def step_of(times: Signal) -> float:
     return float(times[1] - times[0])
 
 
-def moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterator[float]:
-    """Event times of a Poisson process between the first and the last time, in order."""
+def moments(
+    rng: np.random.Generator, times: Signal, per_min: float, rest_s: float = 0.0
+) -> Iterator[float]:
+    """Event times between the first and the last time, in order: a Poisson process, whose intervals
+    are no shorter than `rest_s`.
+    """
     now = float(times[0])
     while per_min > 0:
-        now += rng.exponential(60 / per_min)
+        now += rest_s + rng.exponential(60 / per_min - rest_s)
         if now >= times[-1]:
             return
         yield now

@@ -24,16 +24,19 @@ from aumer.simulate.disturbances import (
     NAMES,
     NOSE,
     Blinks,
+    Gaze,
     GazeShifts,
     HeadSway,
     HeadTurns,
     Lids,
+    Light,
     LightingDrift,
     Posture,
     Range,
     Remarks,
     Signal,
     Swallowing,
+    Sway,
     Talking,
     moments,
     roi_displacement,
@@ -52,6 +55,7 @@ __all__ = [
     "Moving",
     "Quantization",
     "load",
+    "of_films",
     "roi_displacement",
     "settings",
 ]
@@ -226,3 +230,32 @@ def load(names: Iterable[str] = USUAL) -> dict[str, Any]:
         constants = settings()["nuisance"][name]
         made[name] = build(NUISANCES[name], constants, f"simulation.toml, nuisance.{name}")
     return made
+
+
+@dataclass(frozen=True)
+class OfFilms:
+    """What a camera sees of the nuisances and no feature shows so; see ``configs/simulation.toml``.
+
+    Attributes:
+        sway: of a head held still: x and y (outer-eye distances), scale, and roll (rad).
+        turns: its yaw and pitch (rad).
+        gaze: of the eyes, aside and up (rad).
+        light: its gain, and the gain's gradient over an outer-eye distance.
+        remarks_per_min: rate of bouts of speech.
+        depth_spread: relative sd of the depth of faces.
+        eyeball: its radius, outer-eye distances.
+    """
+
+    sway: Sway
+    turns: Sway
+    gaze: Gaze
+    light: Light
+    remarks_per_min: float
+    depth_spread: float
+    eyeball: float
+
+
+@lru_cache(maxsize=1)
+def of_films() -> OfFilms:
+    """The constants of films."""
+    return build(OfFilms, settings()["film"], "simulation.toml, film")

@@ -17,7 +17,17 @@ from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.parts import TrackDecoder
 from aumer.strict import KEEPS, require, within
-from aumer.types import KINDS, BoolArray, Expression, Features, FloatArray, Kind, Scores, runs
+from aumer.types import (
+    KINDS,
+    BoolArray,
+    Expression,
+    Features,
+    FloatArray,
+    Kind,
+    Moment,
+    Scores,
+    runs,
+)
 
 Signal = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -397,6 +407,14 @@ def ten_tracks(scores: Scores) -> FloatArray:
     return scores.values[:, [scores.channels.index(name) for name in CHANNELS]]
 
 
+@dataclass(frozen=True)
+class Proposal(Moment):
+    """A candidate expression, in rows."""
+
+    kind: Kind
+    score: float
+
+
 def expression_at(
     seen: Scores | Features, kind: Kind, onset: int, apex: int, offset: int, score: float
 ) -> Expression:
@@ -426,6 +444,5 @@ if not TYPE_CHECKING:  # unknown names must stay errors for mypy
         {
             "PublishedDecoder": _NOW,
             "PublishedRange": _NOW,
-            "Proposal": _NOW,
         },
     )

@@ -25,6 +25,7 @@ from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.learning.portable import Portable
+from aumer.registry import REGISTERED_ELSEWHERE
 from aumer.spotting.channels import CHANNELS, classes
 from aumer.spotting.decode import probabilities
 from aumer.spotting.parts import Architecture
@@ -246,10 +247,7 @@ class SpottingNetwork(nn.Module, ABC):
                 ROIs.
         """
         about, state = _FORMAT.read(path)
-        advice = (
-            "If its network or graph layer is registered, import the module that does; else train "
-            "it again, or use the version of aumer that wrote it"
-        )
+        advice = f"{REGISTERED_ELSEWHERE}; else train it again, or use the aumer that wrote it"
         with foreign(path, "a network that can be made here", WeightsError, advice):
             trained, config = (
                 AUGraph.from_dict(about["graph"]),

@@ -21,6 +21,7 @@ from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
 from aumer.log_capture import collected_warnings
 from aumer.process import give_back_memory, use_threads
+from aumer.registry import REGISTERED_ELSEWHERE
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.net import SpottingNetwork
@@ -104,8 +105,7 @@ class NetSpotter(SpotterModel):
                 f"{path}: its card says that it was trained on the motion "
                 f"{net.card['motion']!r}, which is not a table of settings"
             )
-        advice = "If it is registered, import the module that does"
-        with foreign(path, "a decoder that there is here", WeightsError, advice):
+        with foreign(path, "a decoder that there is here", WeightsError, REGISTERED_ELSEWHERE):
             decoder = TrackDecoder.from_dict(net.card.get("decoder", {}))
         made = cls(net, decoder, name=f"network {Path(path).name}", device=device)
         made.notes = tuple(logged)

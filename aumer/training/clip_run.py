@@ -20,7 +20,6 @@ import torch
 from aumer import strict
 from aumer.config import load_settings
 from aumer.data.megc2019 import NAME as MEGC2019
-from aumer.data.mismatch import DEFAULT, Mismatch
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
@@ -39,7 +38,7 @@ from aumer.training.clips import (
     reading_of,
 )
 from aumer.training.listing import Listing, listed
-from aumer.training.run import PathBase, prepared
+from aumer.training.run import DataSource, PathBase, prepared
 from aumer.types import Annotation
 
 _log = logging.getLogger("aumer")
@@ -51,27 +50,16 @@ _TELLING: Mapping[str, Task] = {"recognizer": "recognition", "au_reader": "actio
 
 
 @dataclass(frozen=True)
-class ClipSource:
-    """The source of the clips.
+class ClipSource(DataSource):
+    """The source of the clips: a data set, or "megc2019" for its flow images.
 
     Attributes:
-        source: a data set's name ("casme2", "own", ...), "megc2019" for its flow images, or
-            "memory" for clips passed as objects (`aumer.train`).
-        root: the folder.
-        table: the data set's table, if its root contains several.
         kinds: of expressions: "micro", "macro", or both; by default "micro", and every row of one's
             own table.
-        exclude_subjects: left out of everything, for testing.
-        mismatch: policy for rows whose frames are not in their videos: "leave-out", "clamp" or
-            "refuse" (`aumer.data.mismatch`).
+        others: as `DataSource`.
     """
 
-    source: str
-    root: str
-    table: str | None = None
     kinds: tuple[str, ...] = ()
-    exclude_subjects: tuple[str, ...] = ()
-    mismatch: Mismatch = DEFAULT
 
     def __post_init__(self) -> None:
         known = {"micro", "macro"}

@@ -55,7 +55,7 @@ FROM_DATA = "from-data"
 
 @dataclass(frozen=True)
 class DataSource:
-    """The source of the videos.
+    """Where the videos, or clips, to learn from come from.
 
     Attributes:
         source: "features" for a folder of `aumer simulate features`, "memory" for objects, or a

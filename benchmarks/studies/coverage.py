@@ -10,33 +10,15 @@ calls chance a difference. `aumer.evaluation.power.HOLDS` is read off this table
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from aumer.evaluation.bootstrap import difference
 from aumer.evaluation.power import holds
 from aumer.evaluation.spotting import f1_of
+from aumer.testing.two_methods import two_methods
 from benchmarks.report import Report, options
 
 SUBJECTS = (2, 3, 4, 5, 6, 8, 11, 16, 22, 30)
 TRIALS, REPLICATES, SEED = 4000, 500, 25
-
-Counts = npt.NDArray[np.int64]
-
-
-def trial(rng: np.random.Generator, subjects: int, better: float) -> tuple[Counts, Counts]:
-    """TP, FP and FN (subjects, 3) of two methods, the first better by so much of its recall.
-
-    About twelve truths a subject, as on CAS(ME)^2 and SAMM-LV; subjects differ more than methods.
-    """
-    truths = 1 + rng.poisson(12, subjects)
-    level = rng.beta(6, 4, subjects)
-    made = []
-    for more in (better, 0.0):
-        share = np.clip(level + more + 0.06 * rng.standard_normal(subjects), 0.02, 0.98)
-        tp = rng.binomial(truths, share)
-        fp = rng.poisson(0.3 * truths * np.exp(0.5 * rng.standard_normal(subjects)))
-        made.append(np.stack([tp, fp, truths - tp], 1))
-    return made[0], made[1]
 
 
 def main() -> None:
@@ -52,7 +34,7 @@ def main() -> None:
         held = 0
         for k in range(TRIALS):
             d = difference(
-                *trial(rng, subjects, 0.0), f1_of, replicates=REPLICATES, level=0.95, seed=k
+                *two_methods(rng, subjects), f1_of, replicates=REPLICATES, level=0.95, seed=k
             )
             held += d.low <= 0 <= d.high
         used = holds(subjects)

@@ -2,6 +2,7 @@
 
     python -m benchmarks.studies.networks TABLE --workers 2 --save
     python -m benchmarks.studies.networks TABLE --score-only   # from what is kept, in seconds
+    python -m benchmarks.studies.networks rivals --score-only --against combined
 
 Tables: "headline", leave one subject out, three seeds; "ablations", five folds of subjects, one
 seed; "curve", few training subjects; "cross", trained on one set, tested on the other; "rivals",
@@ -285,9 +286,10 @@ def section(
             report.line(f"{name}: {note}")
 
 
-def tell(table: str, save: bool) -> None:
-    """The table of the rows that are finished."""
+def tell(table: str, save: bool, against: str | None = None) -> None:
+    """The table of the rows that are finished, held to the row `against` or the table's own."""
     data_sets, study, first = TABLES[table]
+    first = against or first
     report = Report(f"Spotting networks on simulated data sets: {table}")
     report.line(
         "Simulated faces at level medium: these figures rank methods on faces that move as the"
@@ -357,17 +359,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone; others later")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--score-only", action="store_true", help="run nothing")
+    parser.add_argument("--against", metavar="ROW", help="the row that others are held to")
     asked = parser.parse_args()
     data_sets, study, _ = TABLES[asked.table]
     rows = study.rows
     if wrong := set(asked.sets or ()) - set(data_sets):
         parser.error(f"no set {', '.join(sorted(wrong))}; there are {', '.join(data_sets)}")
-    if wrong := set(asked.only or ()) - set(rows):
+    if wrong := {*(asked.only or ()), *([asked.against] if asked.against else [])} - set(rows):
         parser.error(f"no row {', '.join(sorted(wrong))}; there are {', '.join(rows)}")
     if not asked.score_only:
         for data_set in asked.sets or data_sets:
             make(asked.table, data_set, asked.only or (), Workers(asked.workers), asked.seeds)
-    tell(asked.table, asked.save)
+    tell(asked.table, asked.save, asked.against)
 
 
 if __name__ == "__main__":

@@ -125,6 +125,8 @@ def test_failing(
         ("models fetch", EXIT_USAGE, "NAME"),
         ("doctor --jsn", EXIT_USAGE, "Did you mean '--json'?"),
         ("doctor me", EXIT_USAGE, "'me'"),
+        ("-q doctor", EXIT_USAGE, "It goes behind the command: `aumer doctor -q`."),
+        ("bench -q list", EXIT_USAGE, "It goes behind the command: `aumer bench list -q`."),
         ("models fetch retinafce", EXIT_USAGE, "Did you mean 'retinaface'?"),
     ],
 )

@@ -27,7 +27,8 @@ from aumer.data.report import DataReport, Fault, TableReport
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.results.annotations import Annotated, AnnotationFile
-from aumer.results.exchange import Timed, WebVtt, convert
+from aumer.results.exchange import Timed, convert
+from aumer.results.subtitles import WebVtt
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
 from aumer.tables.cells import read

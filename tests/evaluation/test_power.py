@@ -11,6 +11,7 @@ from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate, difference
 from aumer.evaluation.power import Power, few_subjects, holds
 from aumer.evaluation.spotting import f1_of
+from aumer.testing.two_methods import two_methods
 
 #: Two-sided .05, chance .8: 1.959964 + .841621.
 REACH = 2.8015852
@@ -38,26 +39,12 @@ def test_the_error_is_read_off_the_interval() -> None:
     assert two.chance == 0.9
 
 
-def trial(rng: np.random.Generator, subjects: int, better: float) -> tuple[np.ndarray, np.ndarray]:
-    """TP, FP and FN (subjects, 3) of two methods that err on the same subjects, the first better by
-    so much of its recall. As in ``benchmarks/studies/coverage.py``."""
-    truths = 1 + rng.poisson(12, subjects)
-    level = rng.beta(6, 4, subjects)
-    made = []
-    for more in (better, 0.0):
-        share = np.clip(level + more + 0.06 * rng.standard_normal(subjects), 0.02, 0.98)
-        tp = rng.binomial(truths, share)
-        fp = rng.poisson(0.3 * truths * np.exp(0.5 * rng.standard_normal(subjects)))
-        made.append(np.stack([tp, fp, truths - tp], 1))
-    return made[0], made[1]
-
-
 @pytest.mark.parametrize("subjects", [5, 22])
 def test_the_error_of_few_subjects_is_not_told_too_small(subjects: int) -> None:
     """The mean of what pilots say, against what the difference does from pilot to pilot."""
     rng = np.random.default_rng(7)
     pilots = [
-        difference(*trial(rng, subjects, 0.06), f1_of, replicates=300, level=0.95, seed=k)
+        difference(*two_methods(rng, subjects, 0.06), f1_of, replicates=300, level=0.95, seed=k)
         for k in range(250)
     ]
     said = np.mean([Power.of(p, subjects, 1).error for p in pilots])
@@ -70,7 +57,7 @@ def test_how_often_an_interval_holds_the_truth(subjects: int) -> None:
     """Of methods that are alike the truth is 0, by symmetry."""
     rng = np.random.default_rng(8)
     pilots = [
-        difference(*trial(rng, subjects, 0.0), f1_of, replicates=200, level=0.95, seed=k)
+        difference(*two_methods(rng, subjects), f1_of, replicates=200, level=0.95, seed=k)
         for k in range(300)
     ]
     held = np.mean([p.low <= 0 <= p.high for p in pilots])

@@ -106,6 +106,19 @@ def test_files_of_another_kind(kept: dict[str, Path], tmp_path: Path) -> None:
         action_units.load(strange)
 
 
+def test_a_file_of_a_part_that_is_registered_elsewhere_says_how_to_name_it(tmp_path: Path) -> None:
+    class Elsewhere(SvmCells):
+        name = "elsewhere"
+
+    path = tmp_path / "elsewhere.safetensors"
+    made = Elsewhere()
+    made.fit(clips_for(made, seed=0)).save(path, {"data": "made up"})
+    said = "no recognizer is called 'elsewhere'; .* registers it with `--plugin`"
+    with pytest.raises(WeightsError, match=said) as error:
+        interface.load(path)
+    assert ".." not in str(error.value).replace(str(path), "")
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

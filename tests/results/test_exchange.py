@@ -17,16 +17,15 @@ from aumer.errors import UsageError
 from aumer.results.eaf import Eaf
 from aumer.results.exchange import (
     Exchange,
-    Rttm,
-    SubRip,
-    TextGrid,
     Timed,
-    WebVtt,
     convert,
     ms,
     read_annotations,
     timed_of,
 )
+from aumer.results.rttm import Rttm
+from aumer.results.subtitles import SubRip, WebVtt
+from aumer.results.textgrid import TextGrid
 from aumer.types import KINDS
 from tests.results.conftest import expression, make
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from aumer.graph.au import NAMES
 from aumer.report.video import video_page
 from aumer.results.spot_result import SpotResult
 from aumer.results.totals import measured_minutes
-from aumer.results.units import AU_NAMES, unit_rows, units_csv, units_dataframe
+from aumer.results.units import unit_rows, units_csv, units_dataframe
 from aumer.types import ActingUnit
 
 
@@ -65,4 +66,4 @@ def test_on_the_page_of_a_video(read: SpotResult, result: SpotResult) -> None:
 def test_every_unit_that_is_read_has_a_name() -> None:
     from aumer.recognition.action_units import load
 
-    assert set(load().aus) <= set(AU_NAMES)
+    assert set(load().aus) <= set(NAMES)

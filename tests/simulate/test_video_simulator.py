@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +16,8 @@ import pytest
 import aumer
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow.opencv import dis
-from aumer.simulate import warp
+from aumer.simulate import disturbances, nuisance, performance, warp
 from aumer.simulate.disturbances import moved
-from aumer.simulate.nuisance import load as load_nuisances
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import (
     Film,
@@ -200,7 +201,7 @@ def test_the_head_turns_in_films_as_in_features() -> None:
     rest = Timeline(events=(), duration_s=600.0)
     for name, kind in (("aside", "head_turns"), ("posture", "posture")):
         film = Performance(rest, Nuisance.none(**{name: 5.0}), 2)
-        drawn = load_nuisances([kind])[kind]
+        drawn = nuisance.load([kind])[kind]
         drawn = replace(drawn, per_min=5 * drawn.per_min)
         stream = np.random.default_rng([2, {"aside": 7, "posture": 8}[name]])
         moves = list(drawn.moves(stream, np.array([0.0, 600.0])))
@@ -211,12 +212,73 @@ def test_the_head_turns_in_films_as_in_features() -> None:
         assert len(moves) > 20 and returns == (name == "aside")
 
 
+@pytest.mark.parametrize(
+    ("cause", "drawn_by", "method", "kind"),
+    [
+        ("head_sway", disturbances.Sway, "drawn", "sway"),
+        ("gaze_shifts", disturbances.Gaze, "moves", "gaze"),
+        ("lighting_drift", disturbances.Light, "drawn", "light"),
+        ("head_turns", disturbances.HeadTurns, "moves", "aside"),
+        ("posture", disturbances.Posture, "moves", "posture"),
+        ("blinks", disturbances.Lids, "drawn", "blinks"),
+        ("remarks", disturbances.Remarks, "drawn", "talking"),
+    ],
+)
+def test_films_and_features_draw_the_same_curves(
+    monkeypatch: pytest.MonkeyPatch, cause: str, drawn_by: type, method: str, kind: str
+) -> None:
+    asked = []
+    draw = vars(drawn_by)[method]
+
+    def watched(self: object, *given: Any) -> Any:
+        asked.append(self)
+        return draw(self, *given)
+
+    monkeypatch.setattr(drawn_by, method, watched)
+    nuisance.load([cause])[cause].path(np.random.default_rng(0), np.arange(300) / 30)
+    assert len(asked) == 1, "features draw it otherwise"
+    Performance(Timeline(10.0, ()), Nuisance.none(**{kind: 1.0}), 0)
+    assert len(asked) > 1, "films draw it otherwise"
+
+
+def test_a_film_draws_nothing_by_itself() -> None:
+    """Its one number of its own is the depth of the face, which no feature has."""
+    source = Path(performance.__file__).read_text(encoding="utf-8")
+    calls = {
+        node.func.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    draws = {name for name in dir(np.random.Generator) if not name.startswith("_")}
+    assert calls & draws == {"standard_normal"} and source.count("standard_normal") == 1
+
+
+def test_the_head_and_the_eyes_move_as_measured() -> None:
+    """Speed and spread of the head held still, and how often and how far eyes move."""
+    performances = [Performance(Timeline(30.0, ()), Nuisance(), seed) for seed in range(20)]
+    times = np.arange(900) / 30
+    speeds, shifts, gazes = [], [], []
+    for one in performances:
+        poses = [one.pose(t) for t in times.tolist()]
+        place = np.array([(p.x, p.y) for p in poses])
+        speeds.append(np.median(np.hypot(*np.diff(place, axis=0).T)) * 30)
+        shifts.append(place)
+        gazes.append([one.gaze(t) for t in times.tolist()])
+    assert np.median(speeds) == pytest.approx(0.025, abs=0.002)
+    assert np.std(shifts) == pytest.approx(0.015, abs=0.002)
+    moves = (np.abs(np.diff(gazes, axis=1)).max(axis=2) > 1e-6).mean()
+    # 52 saccades a minute of .02 to .04 s, each of which two frames at 30 a second see or one.
+    assert 52 / 1800 < moves < 2.2 * 52 / 1800
+    spread = np.degrees(np.arcsin(np.array(gazes) / nuisance.of_films().eyeball)).std(axis=(0, 1))
+    np.testing.assert_allclose(spread, (3.5, 1.75), rtol=0.2)  # of 4 and 2, cut at twice as much
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("nuisance", "seed"),
     [
         (Nuisance.none(blinks=2.0, gaze=1.0), 1),
-        (Nuisance.none(sway=1.0, turns=1.0), 1),
+        (Nuisance.none(sway=1.0, turns=1.0), 5),
         (Nuisance.none(talking=2.0), 1),
     ],
     ids=["blinks", "sway", "talking"],

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from aumer.errors import ConfigError, UsageError
 from aumer.spotting.auwgcn.decoder import (
     CasmeSqDecoder,
-    Proposal,
     PublishedDecoder,
     SammLvDecoder,
 )
-from aumer.spotting.decode import Decoder, probabilities
+from aumer.spotting.decode import Decoder, Proposal, probabilities
 from aumer.spotting.targets import TargetEvent, targets
 from aumer.testing.decoding import as_scores, counts, length_of, noisy, read_events
 from aumer.types import KINDS, Counts, Expression, FloatArray, Scores

@@ -117,11 +117,11 @@ def test_unregistered_parts_are_missed_by_name(
 ) -> None:
     with monkeypatch.context() as patched:
         forget(patched, "network")
-        with pytest.raises(WeightsError, match=r"no network is called 'own'.*import the module"):
+        with pytest.raises(WeightsError, match=r"no network is called 'own'.*`--plugin`"):
             NetSpotter.load(weights)
     with monkeypatch.context() as patched:
         forget(patched, "decoder")
-        with pytest.raises(WeightsError, match=r"no decoder is called 'own'.*import the module"):
+        with pytest.raises(WeightsError, match=r"no decoder is called 'own'.*`--plugin`"):
             NetSpotter.load(weights)
         with pytest.raises(ConfigError, match="decoder must be one of aumer, casme-sq"):
             TrainSettings.preset("aumer", CHANGES)

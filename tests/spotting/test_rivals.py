@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,18 @@ from spotting.rivals import RIVALS, RULES
 from torch import Tensor
 from training.conftest import simulated
 
+import aumer
 from aumer.config import load_settings
 from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.matching import count
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
-from aumer.simulate.features import simulate_features
+from aumer.simulate.features import simulate_features, write_features
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.interface import resolve
 from aumer.spotting.net import SpottingNetwork, parameter_count
 from aumer.spotting.network import NetSpotter
-from aumer.spotting.parts import Architecture, Objective
+from aumer.spotting.parts import Architecture, Objective, TrackDecoder
 from aumer.spotting.rivals.decoders import GrowingDecoder, PeakDecoder
 from aumer.spotting.rivals.layers import (
     NodeAttention,
@@ -374,6 +376,25 @@ def told_apart(net: SpottingNetwork, videos: tuple[LabeledVideo, ...]) -> float:
     ranks[order] = np.arange(1, len(order) + 1)
     n = int(positive.sum())
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(order) - n)))
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_it_is_trained_and_used_as_any_network(name: str, tmp_path: Path) -> None:
+    """From a folder of features to weights that spot; `tests/test_export.py` exports them."""
+    made = list(simulate_features(2, minutes=0.2, seed=4, level="easy"))
+    write_features(tmp_path / "features", made)
+    weights = aumer.train(
+        tmp_path / "features",
+        out=tmp_path / "out",
+        source="features",
+        changes={"preset": name, "train.epochs": 1},
+    )
+    result = aumer.spot(made[0].features, model=weights)
+    loaded = NetSpotter.load(weights)
+    assert result.scores.channels == CHANNELS
+    assert type(loaded.decoder) is type(TrackDecoder.named(TrainSettings.preset(name).decoder))
+    found, own = result.scores, loaded.scores(made[0].features)
+    np.testing.assert_array_equal(found.values, own.values)
 
 
 # -- decoding --------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ import pytest
 from aumer.errors import UsageError
 from aumer.results import SpotResult
 from aumer.results.annotations import AnnotationFile, marked, of_result
-from aumer.results.exchange import Timed, WebVtt, read_annotations
+from aumer.results.exchange import Timed, read_annotations
+from aumer.results.subtitles import WebVtt
 from aumer.types import ActingUnit, Scores, VideoInfo
 from aumer.video import open_video
 from aumer.view.shown import gather

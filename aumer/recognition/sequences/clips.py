@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from aumer._moved import moved
 from aumer.errors import UsageError
@@ -97,9 +96,6 @@ class SequenceClips(LabeledClips[tuple[ClipSequence, ...]]):
         sizes = {clip.size for clip in self.inputs}
         if len(sizes) > 1:
             raise UsageError(f"all crops must be of one size; found sides of {sorted(sizes)} px")
-
-    def _inputs_at(self, index: npt.NDArray[Any]) -> tuple[ClipSequence, ...]:
-        return tuple(self.inputs[i] for i in index)
 
 
 if not TYPE_CHECKING:  # unknown names must stay errors for mypy

@@ -10,7 +10,9 @@ Choices where a section is not specific: 3.4: gamma 2, no class weights besides 
 schedule, no weight decay, He's initial weights (no pretraining is mentioned). 3.3: every picture is
 gray, which is listed as an augmentation, and fills the three channels of the stem, standardized
 picture by picture. 3.2: faces are detected and aligned by aumer's own detector and landmarker ("an
-open toolkit"). 2.3: the stride is the 3 x 3 convolution's.
+open toolkit"). 2.3: the stride is the 3 x 3 convolution's. Table 1 prints three blocks in each of
+the four stages, which would be 38 layers; the 50 of the network's name are 3, 4, 6 and 3, as here
+(``layers = [3, 3, 3, 3]`` is the table's).
 """
 
 from __future__ import annotations

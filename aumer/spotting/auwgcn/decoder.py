@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from aumer.errors import ConfigError
 from aumer.spotting.channels import column
-from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
+from aumer.spotting.decode import Proposal, expression_at, in_order, rate_of, ten_tracks
 from aumer.spotting.parts import TrackDecoder
-from aumer.types import KINDS, Expression, Kind, Moment, Scores
+from aumer.types import KINDS, Expression, Kind, Scores
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,6 @@ class PublishedRange:
     search: tuple[int, int]
     length: tuple[int, int]
     keep: int
-
-
-@dataclass(frozen=True)
-class Proposal(Moment):
-    """A candidate expression, in rows. (The published code numbers the ends from 1.)"""
-
-    kind: Kind
-    score: float
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.signal import find_peaks
 
 from aumer.spotting.channels import column
-from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
+from aumer.spotting.decode import Proposal, expression_at, in_order, rate_of, ten_tracks
 from aumer.spotting.parts import TrackDecoder
 from aumer.strict import require
-from aumer.types import KINDS, Expression, Kind, Moment, Scores
+from aumer.types import KINDS, Expression, Kind, Scores
 
 Signal = npt.NDArray[np.float64]
 
@@ -75,14 +75,6 @@ class PeakDecoder(TrackDecoder):
 
 
 @dataclass(frozen=True)
-class _Grown(Moment):
-    """In rows."""
-
-    kind: Kind
-    score: float
-
-
-@dataclass(frozen=True)
 class GrowingDecoder(TrackDecoder):
     """After BoostingVRME (2025): an interval grows around each peak to the best extent.
 
@@ -127,7 +119,7 @@ class GrowingDecoder(TrackDecoder):
             for kind, usual, spread in zip(KINDS, self.usual_s, self.spread, strict=True)
             for one in self._of_kind(values, kind, usual * rate, spread)
         ]
-        kept: list[_Grown] = []
+        kept: list[Proposal] = []
         for one in sorted(found, key=lambda f: -f.score):
             if all(one.iou(other) <= self.nms_iou for other in kept):
                 kept.append(one)
@@ -137,11 +129,11 @@ class GrowingDecoder(TrackDecoder):
             if one.score >= self.threshold
         )
 
-    def _of_kind(self, values: Signal, kind: Kind, usual: float, spread: float) -> list[_Grown]:
+    def _of_kind(self, values: Signal, kind: Kind, usual: float, spread: float) -> list[Proposal]:
         apex, action = values[:, column(kind, "apex")], values[:, column(kind, "action")]
         peaks, _ = find_peaks(np.concatenate([[-1.0], apex, [-1.0]]), height=self.floor)
         path = np.concatenate([[0.0], np.cumsum(action)])
-        found: list[_Grown] = []
+        found: list[Proposal] = []
         for peak in (peaks - 1).tolist():
             best, ends = 0.0, None
             for share in self.shares:
@@ -162,5 +154,5 @@ class GrowingDecoder(TrackDecoder):
                     best, ends = float(fit), (a, b)
             if ends is not None:
                 score = float(np.sqrt(apex[peak].clip(0, 1) * min(1.0, best)))
-                found.append(_Grown(ends[0], ends[1], peak, kind, score))
+                found.append(Proposal(ends[0], ends[1], peak, kind, score))
         return found
