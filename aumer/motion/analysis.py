@@ -257,6 +257,8 @@ def analyze_all(
     cache.finish(_pack(found))
     for one in found:
         rested(one.track.landmarks)
+        rested(one.features.values)
+    give_back_memory()
     return found
 
 
@@ -712,7 +714,7 @@ def _join(
         confidence = at_rows(times, measured.pop(number), grid, rate)
         confidence[~valid] = 0
         features = Features(
-            values=values,
+            values=parked(values),
             times=grid,
             frames=indices[nearest(seen, grid)],
             valid=valid,
@@ -797,6 +799,7 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
         faces, turned, numbers = map(int, arrays["seen"])
         rows: dict[str, Any] = {n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS}
         rows |= {n: arrays[f"features_{n}"][k] for n in _FEATURES}
+        rows["values"] = parked(rows["values"])
         features = Features(
             **rows,
             rois=tuple(map(str, arrays["rois"])),

@@ -165,12 +165,12 @@ class CombinedSpotter(SpotterModel):
         self, features: Features
     ) -> tuple[Scores, tuple[Expression, ...], npt.NDArray[np.float64]]:
         """The tracks of both, their proposals, and the judge's inputs (N, `judge.READS`)."""
+        # What needs much memory for a while comes before what is kept for longer.
+        scores = self._network.scores(features)
+        by_network = self._decoder(scores)
         with computed_once():
             levels, by_rules = self._rules(features)
-            scores = self._network.scores(features)
-            found, read = judge.described(
-                features, scores, by_rules, self._decoder(scores), self._settings
-            )
+            found, read = judge.described(features, scores, by_rules, by_network, self._settings)
         tracks = Scores(
             np.column_stack([levels.values, scores.values]),
             features.times,

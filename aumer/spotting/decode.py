@@ -130,32 +130,52 @@ class Decoder(TrackDecoder):
 
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
         """As `TrackDecoder.__call__`."""
-        values = ten_tracks(scores).astype(np.float64)
+        require_ten(scores)
         rate = rate_of(scores) or 1.0
-        usable = scores.valid & np.isfinite(values).all(axis=1)
+        usable = scores.valid.copy()
+        for name in CHANNELS:
+            usable &= np.isfinite(scores.channel(name))
         if not usable.any():
             return ()
-        bridged = _bridged(usable, round(self.bridge_s * rate))
-        rows = np.arange(len(values))
-        for c in range(values.shape[1]):
-            values[~usable, c] = np.interp(rows[~usable], rows[usable], values[usable, c])
-        np.clip(values, 0, 1, out=values)
+        bridged = runs(_bridged(usable, round(self.bridge_s * rate)))
+        # One kind after the other, since hours of tracks in double precision are large.
+        of_kind = {kind: self._of_kind(scores, usable, bridged, kind, rate) for kind in KINDS}
         found: list[Expression] = []
-        for begin, end in runs(bridged):
-            of_kind = {k: self._of_kind(values[begin:end], k, rate) for k in KINDS}
+        for run, (begin, _) in enumerate(bridged):
             for kind, rival in zip(KINDS, reversed(KINDS), strict=True):
-                outdone = _outdone(of_kind[kind], of_kind[rival], self.rivalry)
+                mine = of_kind[kind][run]
+                outdone = _outdone(mine, of_kind[rival][run], self.rivalry)
                 found += [
                     expression_at(scores, kind, begin + a, begin + p, begin + b, score)
-                    for (a, p, b, score), gone in zip(of_kind[kind], outdone, strict=True)
+                    for (a, p, b, score), gone in zip(mine, outdone, strict=True)
                     if not gone
                 ]
         return in_order(found)
 
-    def _of_kind(self, values: Signal, kind: Kind, rate: float) -> list[_Found]:
+    def _of_kind(
+        self,
+        scores: Scores,
+        usable: BoolArray,
+        bridged: list[tuple[int, int]],
+        kind: Kind,
+        rate: float,
+    ) -> list[list[_Found]]:
+        """Those of one kind in each run; what is not usable is interpolated."""
+        rows = np.arange(len(usable))
+        tracks = {}
+        for part in ("onset", "offset", "apex", "action"):
+            values = scores.channel(f"{kind}_{part}").astype(np.float64)
+            values[~usable] = np.interp(rows[~usable], rows[usable], values[usable])
+            tracks[part] = np.clip(values, 0, 1, out=values)
+        del rows
+        return [
+            self._in_run({p: values[begin:end] for p, values in tracks.items()}, kind, rate)
+            for begin, end in bridged
+        ]
+
+    def _in_run(self, track: dict[str, Signal], kind: Kind, rate: float) -> list[_Found]:
         """(onset, apex, offset, score) of one kind in one unbroken run, in order of acceptance."""
         how: KindDecoding = getattr(self, kind)
-        track = {p: values[:, column(kind, p)] for p in ("onset", "offset", "apex", "action")}
         # A soft-max row cannot be onset and offset; between adjacent expressions it is half each.
         either = 1 - np.minimum(np.minimum(track["onset"], track["offset"]), 0.5)
         track = {**track, "onset": track["onset"] / either, "offset": track["offset"] / either}
@@ -169,6 +189,7 @@ class Decoder(TrackDecoder):
         apexes, onsets, offsets = (_peaks(t, self.floor) for t in (smooth["apex"], begin, end))
         if not (len(apexes) and len(onsets) and len(offsets)):
             return []
+        del track, either
         n = self.boundaries
         before = np.searchsorted(onsets, apexes, side="right")[:, None] - 1 - np.arange(n)
         after = np.searchsorted(offsets, apexes, side="left")[:, None] + np.arange(n)
@@ -362,11 +383,11 @@ def _bridged(usable: BoolArray, gap: int) -> BoolArray:
     return out
 
 
-def ten_tracks(scores: Scores) -> FloatArray:
-    """(T, 10) values in the order of `CHANNELS`, whatever the order in `scores`.
+def require_ten(scores: Scores) -> None:
+    """Check that the scores are the ten tracks, in any order.
 
     Raises:
-        UsageError: the scores are not the ten tracks.
+        UsageError: they are not.
     """
     missing = [name for name in CHANNELS if name not in scores.channels]
     if missing:
@@ -374,6 +395,15 @@ def ten_tracks(scores: Scores) -> FloatArray:
             f"the decoder needs the tracks {', '.join(CHANNELS)}; these scores lack "
             f"{', '.join(missing)}"
         )
+
+
+def ten_tracks(scores: Scores) -> FloatArray:
+    """(T, 10) values in the order of `CHANNELS`, whatever the order in `scores`.
+
+    Raises:
+        UsageError: as `require_ten`.
+    """
+    require_ten(scores)
     return scores.values[:, [scores.channels.index(name) for name in CHANNELS]]
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from aumer import weights
 from aumer._moved import moved
+from aumer.cache import rested
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
@@ -154,6 +155,7 @@ class SpottingNetwork(nn.Module, ABC):
         total, halo = len(features), self.half_width
         step = total if chunk_s is None else max(1, round(chunk_s * self.config.rate))
         x = torch.from_numpy(self.config.inputs(features))
+        rested(features.values)
         valid = torch.from_numpy(features.valid)
         values = np.full((total, len(CHANNELS)), np.nan, dtype=np.float32)
         for begin in range(0, total, max(step, 1)):

@@ -20,7 +20,7 @@ from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
 from aumer.log_capture import collected_warnings
-from aumer.process import use_threads
+from aumer.process import give_back_memory, use_threads
 from aumer.registry import REGISTERED_ELSEWHERE
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import SpotterModel
@@ -29,7 +29,9 @@ from aumer.spotting.parts import TrackDecoder
 from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, does not change scores.
-CHUNK_S = 600.0
+CHUNK_S = 120.0
+#: Rows from which on the memory that it used is worth giving back: an hour at 30 a second.
+_LONG = 100_000
 #: Seconds after its look-ahead from which on decoded expressions no longer change.
 _SETTLES_S = 2.0
 
@@ -262,6 +264,8 @@ class NetSpotter(SpotterModel):
         self._require_rate(features.rate, "the features' rate is")
         use_threads()
         found = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
+        if len(found) > _LONG:
+            give_back_memory()
         if not np.isfinite(found.values[found.valid]).all():
             # Finite weights can overflow 32-bit sums.
             raise WeightsError(

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, white_tophat
 
+from aumer.cache import rested
 from aumer.config import RuleSettings
 from aumer.errors import ConfigError
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns, readable
@@ -124,6 +125,7 @@ class FaceMovements:
         for (begin, end), start in zip(self.spans, self._starts.tolist(), strict=True):
             into = self._smooth[:, start : start + end - begin + 1]
             _sum(features, begin, end, settings.trust, list(weights.values()), into)
+        rested(features.values)
         self._smooth /= features.eye_distance
         rate = features.rate
         self._holds = np.array([_hold(n, rate, settings) for n in self._lengths.tolist()], np.intp)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer import registry
+from aumer.cache import rested
 from aumer.errors import ConfigError
 from aumer.strict import Layer, build, layered, plain, preset, read_toml, require
 from aumer.types import Expression, Features, FloatArray, Scores
@@ -37,6 +38,8 @@ Across = Callable[["Tensor"], "Tensor"]
 
 #: Motion of an ROI with less confidence counts as 0, as for the rules.
 _TRUST = 0.5
+#: Rows that are copied at a time.
+_ROWS = 1 << 16
 
 
 class Part:
@@ -171,7 +174,10 @@ class Architecture(Part, ABC):
 
 def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
     """(T, R, 2): trusted motion in outer-eye distances per row; 0 where invalid."""
-    values = features.trusted(_TRUST)  # a copy, so it may be modified
+    values = np.empty_like(features.values)
+    for begin in range(0, len(values), _ROWS):  # the motion of hours lies in a file
+        values[begin : begin + _ROWS] = features.trusted(_TRUST, begin, begin + _ROWS)
+        rested(features.values)
     values[~features.valid] = 0
     values /= features.eye_distance
     return values

@@ -7,8 +7,9 @@ until the film is long enough. A child process spots in it, and then measures it
 the motion in the cache. What the child holds and has done is sampled every few seconds. Everything
 lies in PLACE, so that a second start of the same command goes on from what is kept; a run of ten
 hours of film takes hours of a core. With `--kills` the child is killed (SIGKILL) at N random
-places of the film and started again: how many frames are analyzed a second time. Linux alone says
-what a process holds.
+places of the film and started again: how many frames are analyzed a second time. With
+`--late-kills` it is also killed N times after the last frame, while it joins, decides and writes:
+how many seconds of a core are spent a second time. Linux alone says what a process holds.
 """
 
 from __future__ import annotations
@@ -137,15 +138,23 @@ class Run:
 
     Args:
         kills: frames at which the child that spots is killed.
+        late: seconds of a core after the last frame, or after a start that finds all motion in the
+            cache, at which it is killed.
     """
 
-    def __init__(self, place: Path, film: Path, kills: list[int]) -> None:
+    def __init__(
+        self, place: Path, film: Path, frames: int, kills: list[int], late: list[float]
+    ) -> None:
         self._place, self._film, self._kills = place, film, kills
+        self._frames, self._late = frames, late
         self._cache, self._told = place / "cache", place / "frame.txt"
         self._table = place / "samples.csv"
         self.samples = list(self._kept())
         #: Frames that were analyzed before a kill, and again after it.
         self.lost: list[int] = []
+        #: Seconds of a core that were spent after the last frame, or after the motion was kept, and
+        #: again after a kill.
+        self.late_lost: list[float] = []
 
     def _kept(self) -> Iterator[Sample]:
         if not self._table.exists():
@@ -204,9 +213,12 @@ class Run:
         ) as child:
             try:
                 first = 0
+                kept = False  # all motion, as one file
+                since: float | None = None  # CPU seconds up to the last frame, or up to that file
+                killing = work == "spot" and bool(self._kills or self._late)
                 while child.poll() is None:
                     try:
-                        child.wait(0.05 if self._kills and work == "spot" else SAMPLE_S)
+                        child.wait(0.05 if killing else SAMPLE_S)
                         break
                     except subprocess.TimeoutExpired:
                         pass
@@ -221,6 +233,19 @@ class Run:
                         child.wait()
                         return True
                     wall, cpu, memory = sampled(child, begun)
+                    whole = any(self._cache.glob("*.npz"))
+                    if whole and not kept:
+                        kept, since = True, 0.0 if since is None else cpu
+                    elif frame < self._frames and not whole:
+                        since = cpu
+                    again = cpu - (since or 0.0)
+                    late = work == "spot" and (whole or frame >= self._frames)
+                    if late and self._late and again >= self._late[0]:
+                        del self._late[0]
+                        child.send_signal(signal.SIGKILL)
+                        child.wait()
+                        self.late_lost.append(again)
+                        return True
                     last = self.samples[-1] if self.samples else Sample("", 0, 0, 0, 0, 0, 0)
                     same = (last.work, last.start) == (work, start)
                     if same and wall - last.wall_s < SAMPLE_S:
@@ -298,6 +323,9 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=10.0, help="length of the film")
     parser.add_argument("--rate", type=int, default=10, choices=(10, 15, 30), help="frames/s")
     parser.add_argument("--kills", type=int, default=0, help="SIGKILLs while it spots")
+    parser.add_argument(
+        "--late-kills", type=int, default=0, help="SIGKILLs after the last frame of the film"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     hours, rate = arguments.hours, arguments.rate
@@ -308,7 +336,10 @@ def main() -> None:
     film = arguments.place / f"film-{hours:g}h-{rate}fps.mp4"
     film_of(film, frames, rate)
     chance = random.Random(arguments.seed)
-    run = Run(place, film, sorted(chance.randrange(600, frames) for _ in range(arguments.kills)))
+    kills = sorted(chance.randrange(600, frames) for _ in range(arguments.kills))
+    # Seconds of a core: all of it takes about 4 for an hour at 10 frames a second.
+    late = [chance.uniform(0, 4 * hours * rate / 10) for _ in range(arguments.late_kills)]
+    run = Run(place, film, frames, kills, late)
     made = {work: run.do(work) for work in WORK}
 
     report = Report(f"{hours:g} hours of film at {rate} frames/s through spot and features")
@@ -323,6 +354,14 @@ def main() -> None:
             f"{len(run.lost)} kills: at most {most} frames analyzed again, "
             f"{most / CLIP_FPS:.1f} s at {CLIP_FPS} frames/s ({MOST_LOST_S} allowed: "
             f"{'kept' if most <= MOST_LOST_S * CLIP_FPS else 'not kept'}): {run.lost}"
+        )
+    if run.late_lost:
+        most_s = max(run.late_lost)
+        report.line(
+            f"{len(run.late_lost)} kills after the last frame: at most {most_s:.1f} s of a core "
+            f"spent again ({MOST_LOST_S} allowed: "
+            f"{'kept' if most_s <= MOST_LOST_S else 'not kept'}): "
+            f"{[round(lost, 1) for lost in run.late_lost]}"
         )
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in made.values())
     report.line(f"cache at the end {megabytes(place / 'cache'):.0f} MB; {sizes}")
