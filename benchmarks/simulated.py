@@ -78,12 +78,7 @@ def recorded(
 
 
 def training_videos() -> tuple[LabeledVideo, ...]:
-    """What `accuracy.spotters --train` trains on.
-
-    The weights that ship are older: of whole videos at 30 frames a second, as their card says.
-    Those made of these did better on pieces and by slow cameras (`accuracy.pieces`), and worse on
-    a posed clip of held mouths; they do not ship until all figures are measured again.
-    """
+    """What `accuracy.spotters --train` trains on."""
     videos = recorded(from_simulation(TRAINING.draw()), TRAINING.seed)
     return tuple(interrupted(video, kept) if kept else video for video, kept in videos)
 

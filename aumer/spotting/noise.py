@@ -444,8 +444,8 @@ def moved(
         spans: pairs of frames, as `Features.frames` counts them.
 
     Returns:
-        Outer-eye distances, low-passed; None if no unbroken run contains both frames, or if ROIs of
-        the movements are missing.
+        Outer-eye distances, low-passed; None if no unbroken run contains both frames, if they are
+        less than `smooth_s` apart, or if ROIs of the movements are missing.
     """
     return [None if way is None else way[0] for way in _ways(features, settings, spans)]
 
@@ -498,6 +498,8 @@ def _ways(
             # The grid of rows may begin and end up to one row beside the requested frames.
             if span[0] >= frames[0] - step and span[1] <= frames[-1] + step:
                 first, last = (int(np.abs(frames - frame).argmin()) for frame in span)
+                if last - first < settings.smooth_s * features.rate:
+                    continue  # the low pass leaves nothing of what is over so soon
                 way = np.abs(smooth[:, last] - smooth[:, first])
                 over = way / np.maximum(rest[:, first], rest[:, last])
                 before = found[k] or (0.0, 0.0)

@@ -232,7 +232,7 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
         run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
 
 
-@pytest.mark.parametrize(("model", "fps"), [("svm-cells", 150), ("cnn-lstm", 90)])
+@pytest.mark.parametrize(("model", "fps"), [("svm-cells", 200), ("cnn-lstm", 90)])
 def test_kept_weights_say_of_their_fold_what_the_bench_said(
     acts: list[trees.Act], cache: Path, tmp_path: Path, model: str, fps: int
 ) -> None:
