@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
+from aumer.process import give_back_memory
 from aumer.spotting import judge
 from aumer.spotting.interface import SpotterModel
-from aumer.spotting.network import NetSpotter
+from aumer.spotting.network import LONG_ROWS, NetSpotter
 from aumer.spotting.noise import computed_once
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
@@ -168,6 +169,8 @@ class CombinedSpotter(SpotterModel):
         # What needs much memory for a while comes before what is kept for longer.
         scores = self._network.scores(features)
         by_network = self._decoder(scores)
+        if len(features) > LONG_ROWS:
+            give_back_memory()
         with computed_once():
             levels, by_rules = self._rules(features)
             found, read = judge.described(features, scores, by_rules, by_network, self._settings)

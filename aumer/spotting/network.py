@@ -31,7 +31,7 @@ from aumer.types import Expression, Features, Scores
 #: Seconds of video that a network scores at a time: bounds the memory, does not change scores.
 CHUNK_S = 120.0
 #: Rows from which on the memory that it used is worth giving back: an hour at 30 a second.
-_LONG = 100_000
+LONG_ROWS = 100_000
 #: Seconds after its look-ahead from which on decoded expressions no longer change.
 _SETTLES_S = 2.0
 
@@ -264,7 +264,7 @@ class NetSpotter(SpotterModel):
         self._require_rate(features.rate, "the features' rate is")
         use_threads()
         found = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
-        if len(found) > _LONG:
+        if len(found) > LONG_ROWS:
             give_back_memory()
         if not np.isfinite(found.values[found.valid]).all():
             # Finite weights can overflow 32-bit sums.
