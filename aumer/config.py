@@ -111,12 +111,7 @@ class MotionSettings:
     def __post_init__(self) -> None:
         allowed = "one of " + ", ".join(f"{name!r}" for name in PRESETS)
         require(self.preset in PRESETS, "motion.preset", self.preset, allowed)
-        require(
-            1 <= self.rate <= MAX_RATE,
-            "motion.rate",
-            self.rate,
-            f"from 1 to {MAX_RATE:g} per second",
-        )
+        require(1 <= self.rate <= MAX_RATE, "motion.rate", self.rate, "from 1 to 1000 per second")
         require(32 <= self.crop <= 1024, "motion.crop", self.crop, "from 32 to 1024 px")
         require(
             1 <= self.roi_radius <= self.crop // 8,

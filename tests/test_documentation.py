@@ -126,7 +126,7 @@ def test_messages_are_listed_for_review() -> None:
     text = generator().messages()
     for listed in (
         "- UsageError: `{os.fspath(path)} exists already`",  # raised
-        "- require: `motion.rate must be from 1 to 1000 per second; found {",  # of settings
+        "- require: `motion.rate must be from 1 to {MAX_RATE} per second",  # of settings
         "- warning: `the features are not kept in the cache: %s`",  # logged
         "- note: `Ctrl-C ends it`",  # printed by a command
         "- ArgumentTypeError: `must be {allowed}; found {text}`",  # of an option
