@@ -626,7 +626,7 @@ def spot(
     Example:
         >>> result = aumer.spot("interview.mp4")
         >>> [(e.kind, e.onset, e.offset) for e in result.expressions]
-        [('macro', 18, 42)]
+        [('macro', 19, 42)]
         >>> result.coverage
         1.0
     """

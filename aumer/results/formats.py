@@ -37,11 +37,11 @@ class Format(ABC):
         >>> @aumer.register("format", "onsets")
         ... class Onsets(Format):
         ...     def write(self, result, path, *, overwrite=False, thumbnails=None):
-        ...         lines = [f"{e.onset_s}\\n" for e in result.expressions]
+        ...         lines = [f"{e.onset_s:.3f}\\n" for e in result.expressions]
         ...         atomic_write(path, "".join(lines), overwrite=overwrite)
         >>> aumer.spot("interview.mp4").save("interview.onsets")
         >>> open("interview.onsets").read().split()
-        ['0.6']
+        ['0.633']
     """
 
     pictures: ClassVar[bool] = False
