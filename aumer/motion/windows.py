@@ -50,7 +50,7 @@ _BACK_S = (0.0, 0.1, 0.3, 0.9)
 #: used. More than this adds no detail in most videos; less leaves windows without texture.
 _LEAST_EYES, _MOST_EYES = 80, 112
 #: Sides of the windows in outer-eye distances: at an ROI, and for the head; and of the ROI.
-_SIDE, _HEAD, _REGION = 0.26, 0.30, 11 / 64
+_SIDE, _HEAD, _REGION = 0.26, 0.36, 11 / 64
 #: Halvings of the crop.
 _LEVELS = 1
 #: Typical motion of a window's edges relative to its center (outer-eye distances).
@@ -86,7 +86,7 @@ _BESIDE = (
 _HEAD_POINTS = np.array([*_BRIDGE, *_TIP, *((side * x, y) for side in (-1, 1) for x, y in _BESIDE)])
 #: Distance from an ROI, in outer-eye distances, within which they are ignored while the head is at
 #: rest, and how sharply.
-_NEAR, _SHARP = 0.35, 4
+_NEAR, _SHARP = 0.5, 4
 
 
 @dataclass(frozen=True, eq=False)
