@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: Increase when results for the same settings change: invalidates older caches.
-FEATURES_VERSION = 9
+FEATURES_VERSION = 10
 
 #: Arrays of `Features` and `FaceTrack`: common to all faces, and separate for each.
 _SHARED_ARRAYS = ("times", "frames")
