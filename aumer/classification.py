@@ -13,7 +13,8 @@ from aumer.arguments import whole
 from aumer.config import MAX_RATE, Settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.log_capture import collected_warnings, unique
-from aumer.motion.analysis import FrameRange, analyze, check_workers
+from aumer.motion.analysis import analyze, check_workers
+from aumer.motion.frames import FrameRange
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition.action_units import ActionUnits, AUReader

@@ -22,7 +22,8 @@ from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.log_capture import Pool, collected_warnings, unique
 from aumer.motion import Motions
-from aumer.motion.analysis import Analysis, Reached, analyze_all, reached
+from aumer.motion.analysis import Reached, analyze_all, reached
+from aumer.motion.joined import Analysis
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
 from aumer.recognition.clips import Keeper

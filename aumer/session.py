@@ -22,7 +22,9 @@ from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.face import weights as face_weights
 from aumer.identity import identity
 from aumer.log_capture import unique
-from aumer.motion.analysis import Analysis, FrameRange, cache_key, check_workers, used
+from aumer.motion.analysis import cache_key, check_workers, used
+from aumer.motion.frames import FrameRange
+from aumer.motion.joined import Analysis
 from aumer.progress import Progress
 from aumer.recognition import action_units, interface
 from aumer.recognition.action_units import ActionUnits, AUReader

@@ -29,17 +29,12 @@ from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film as SimulatedFilm
 from aumer.simulate.video import Nuisance
 from aumer.simulate.warp import Face, spline_coefficients
+from aumer.testing.bumps import WINDOW, U, bump
 from aumer.types import ImageArray
 from benchmarks.chains import default_tracker
 from benchmarks.data import rate_of, read_clip
 
-#: u in an outer-eye distance.
-U = 64
 _ROI, _RIGID = list(ROIS.landmarks), list(RIGID)
-#: Places (M, 2) in an ROI about its landmark, outer-eye distances: the 11 x 11 px that MDMO has on
-#: the 128 px crop. An ROI's motion is the mean over them.
-_ENDS = np.arange(-5, 6) / U
-WINDOW = np.stack(np.meshgrid(_ENDS, _ENDS), axis=-1).reshape(-1, 2)
 
 #: Neutral stretches for pairs: (file, first frame, last frame, whom it shows). The two fex clips
 #: may show one man and count as one. webcam_mixed has two blinks, smile_512 gaze shifts; most of
@@ -153,19 +148,6 @@ def clip(name: str, first: int, last: int, person: str) -> Clip:
 
 
 # -- motion ----------------------------------------------------------------------------------------
-
-
-def bump(where: Clip, roi: int, sigma: float, angle: float) -> Field:
-    """A Gaussian of height 1 u round a ROI's landmark."""
-    center = where.mean[_ROI[roi]]
-    height = np.array([np.cos(angle), np.sin(angle)]) / U
-
-    def shift(points: Array) -> Array:
-        square = ((points - center) ** 2).sum(axis=-1, keepdims=True)
-        return np.exp(-square / (2 * sigma**2)) * height
-
-    (x0, y0), (x1, y1) = center - 4 * sigma, center + 4 * sigma
-    return Field(shift, (x0, y0, x1, y1), shift(where.mean[_ROI]))
 
 
 def expression(where: Clip, actions: Sequence[Action]) -> Field:
@@ -285,7 +267,7 @@ def frame_pairs(
             rng = np.random.default_rng((*seed, place) if place else seed)
             angle, sigma = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(*SIGMAS))
             start = int(rng.integers(0, room + 1))
-            field = bump(where, roi, sigma, angle)
+            field = bump(where.skin, roi, sigma, angle)
             at = (BEFORE - 0.5) / where.fps
             for amplitude in amplitudes:
                 moment = Moment("bump", at, at, np.inf, amplitude, field)

@@ -21,7 +21,8 @@ from aumer.config import load_settings
 from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
-from aumer.motion.analysis import FrameRange, analyze
+from aumer.motion.analysis import analyze
+from aumer.motion.frames import FrameRange
 from aumer.recognition import interface
 from aumer.recognition.clips import ClipMaker
 from aumer.recognition.features import ROI_CENTERS

@@ -99,6 +99,12 @@ def _submission(args: argparse.Namespace, console: Console) -> int:
     failed: list[str] = []
     if args.check:
         files = [(Path(name), "") for name in args.check]
+        for path, _ in files:
+            if path.is_dir():
+                raise UsageError(
+                    f"--check takes files; {path} is a folder",
+                    fixes=("name the files in it", "put ROOT before --check"),
+                )
     else:
         files, failed = _made(args, asked, records, console)
     sources = {file: source for source, file in asked.files.items()}
@@ -201,7 +207,7 @@ def _made(
         atomic_write(target, text, overwrite=args.overwrite)
     left = sum(p.kind not in asked.kinds for p in found)
     if left:
-        console.note(f"{left} macro-expressions are not asked for, and left out")
+        console.note(f"macro-expressions are not asked for: {left} left out")
     return [(target, source) for source, target in targets.items()], failed
 
 

@@ -11,12 +11,8 @@ even without an interruption, so that cached and computed chunks are identical.
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-from array import array
-from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -25,31 +21,25 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
 from aumer.arguments import whole
-from aumer.cache import Arrays, FeatureCache, parked, rested, roomy
+from aumer.cache import Arrays, FeatureCache, rested
 from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
-from aumer.face.signs import eyelids, head_turn
 from aumer.face.track import TrackedFace
 from aumer.face.trackers import Trackers
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
 from aumer.log_capture import Pool, collected_warnings, unique
-from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.motion import Motions, RunMotion
+from aumer.motion.frames import FrameGrid, FrameRange, Lead
+from aumer.motion.joined import Analysis, join, noted, notes_of, packed, unpacked
 from aumer.process import give_back_memory, use_threads
 from aumer.progress import Progress
 from aumer.types import (
-    BoolArray,
-    FaceTrack,
-    Features,
     FloatArray,
     Frame,
-    IntArray,
-    TimeArray,
-    VideoInfo,
 )
 from aumer.video import Keep, Source, VideoReader, open_video
 
@@ -59,41 +49,9 @@ if TYPE_CHECKING:
 #: Increase when results for the same settings change: invalidates older caches.
 FEATURES_VERSION = 10
 
-#: Arrays of `Features` and `FaceTrack`: common to all faces, and separate for each.
-_SHARED_ARRAYS = ("times", "frames")
-_FEATURES = ("values", "valid", "confidence")
-_TRACK = ("valid", "boxes", "landmarks")
-
-#: Tolerance in seconds of differences of timestamps.
-_SAME_TIME_S = 1e-6
 #: Tolerance of gaps: files round times to milliseconds, and 5 frames per second of a film at 29.97
 #: are 200.2 ms apart.
 _SAME_GAP_S = 2e-3
-#: Frames whose eyelids and head pose are computed together.
-_SIGNS_AT_ONCE = 10_000
-#: Chunks after which their landmarks are moved out of memory.
-_CHUNKS_AT_ONCE = 50
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """The data of one face in a video for spotting and results.
-
-    Attributes:
-        numbers: number of faces that were numbered, if several are followed; else at most 1.
-        notes: warnings while the video was read.
-    """
-
-    video: VideoInfo
-    features: Features
-    track: FaceTrack
-    numbers: int = 1
-    notes: tuple[str, ...] = ()
-
-    @property
-    def coverage(self) -> float:
-        """Share of the time with measured motion."""
-        return float(self.features.valid.mean()) if len(self.features) else 0.0
 
 
 class Watch(Protocol):
@@ -113,53 +71,6 @@ class Watch(Protocol):
                 not analyzed.
         """
         ...
-
-
-@dataclass(frozen=True)
-class FrameRange:
-    """The part of a video to analyze, in frames: an expression with a margin.
-
-    Not an `aumer.types.Interval`, since either end may be open. One step of the analysis is added
-    at either end.
-
-    Attributes:
-        onset, offset: frames, or `None` for the first and the last.
-        margin: further frames at either end, if they exist.
-    """
-
-    onset: int | None = None
-    offset: int | None = None
-    margin: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("onset", "offset"):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name), "a frame, which is a whole number")
-            if (getattr(self, name) or 0) < 0:
-                raise UsageError(f"frames are counted from 0; found {name} {getattr(self, name)}")
-
-    @property
-    def first(self) -> int:
-        """The first required frame."""
-        return max(0, (self.onset or 0) - self.margin)
-
-    @property
-    def last(self) -> int | None:
-        """The last requested frame."""
-        return None if self.offset is None else self.offset + self.margin
-
-    def check(self, frames: int) -> None:
-        """Raise an error for frames outside a video of this length.
-
-        Raises:
-            UsageError: names them.
-        """
-        for name, frame in (("onset", self.onset), ("offset", self.offset)):
-            if frame is not None and frame >= frames:
-                raise UsageError(
-                    f"the clip has frames 0 to {frames - 1}; found {name} {frame}. Frames are "
-                    "counted from 0"
-                )
 
 
 class _Options(TypedDict, total=False):
@@ -240,7 +151,7 @@ def analyze_all(
         cache = FeatureCache(None, "")  # so that it does not hold all data
         # The key identifies the content; the file may have been renamed.
         with closing(opened()) as now:
-            return tuple(replace(one, video=now.info) for one in _unpack(kept))
+            return tuple(replace(one, video=now.info) for one in unpacked(kept))
     found: tuple[Analysis, ...] = ()
     for place in reached(
         lambda keep: opened(keep=keep),
@@ -254,7 +165,7 @@ def analyze_all(
     ):
         if place.over:
             found = place.measured()
-    cache.finish(_pack(found))
+    cache.finish(packed(found))
     for one in found:
         rested(one.track.landmarks)
         rested(one.features.values)
@@ -307,8 +218,8 @@ def reached(
     cache = cache or FeatureCache(None, "")
     recent: dict[int, Arrays] = {}  # the last chunks, if older ones are discarded
     first = 0
-    clock = _Clock(settings.motion.rate)
-    lead = _Lead(frames or FrameRange(), settings.motion.rate)
+    frame_grid = FrameGrid(settings.motion.rate)
+    lead = Lead(frames or FrameRange(), settings.motion.rate)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
     skip = done * per_chunk
@@ -318,7 +229,7 @@ def reached(
     def keep(index: int, time_s: float) -> bool:
         asked = frames is not None and lead.asks(index, time_s)
         for number, at in lead.ready(index, time_s):
-            if clock.tick(number, at) and clock.kept > skip:
+            if frame_grid.tick(number, at) and frame_grid.kept > skip:
                 looked.add(number)
         return index in looked or asked or (watch is not None and watch.wants(index))
 
@@ -340,11 +251,11 @@ def reached(
                     return last
                 return parts[k] or cache.get(first + k)
 
-            joined = _join(part, len(parts) + (last is not None), clock, reader.info, settings)
-            return tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
+            found = join(part, len(parts) + (last is not None), frame_grid, reader.info, settings)
+            return tuple(replace(one, notes=unique(earlier, logged)) for one in found)
 
         def keep_chunk() -> Arrays:
-            arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
+            arrays, state = chunk.arrays(), tracker.state() | noted(earlier, logged)
             if keeps_s is None:
                 cache.put(done, arrays, state)
             else:
@@ -354,7 +265,7 @@ def reached(
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
         before = cache.get(done - 1) if done else None
-        earlier = _notes(before or {})
+        earlier = notes_of(before or {})
         frame = face = None
         for frame in lead.through(decoded):
             if frame.index not in looked:
@@ -376,7 +287,7 @@ def reached(
                     ):
                         del recent[first]
                         first += 1
-                    clock.forget(float(recent[first]["times"][0]) - 1.0)
+                    frame_grid.forget(float(recent[first]["times"][0]) - 1.0)
             if before is not None:  # a chunk begins with the last frame of the one before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
@@ -469,107 +380,6 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-class _Clock:
-    """Chooses the frames to analyze: at most one per step of the time grid.
-
-    A frame is assigned to the nearest instant of the grid, with a small tolerance, so that jitter
-    of timestamps never drops a frame of a video at the grid's rate.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._slot = -(10**9)
-        self.kept = 0
-        # Arrays for all frames of ten hours need an eighth of the memory of lists. They grow in the
-        # decoder's thread.
-        self._indices = array("q")
-        self._times = array("d")
-        self._lock = threading.Lock()
-
-    def seen(self) -> tuple[IntArray, TimeArray]:
-        """Ordinals and times of the decoded frames, except forgotten ones."""
-        with self._lock:
-            return np.array(self._indices, np.int64), np.array(self._times, np.float64)
-
-    def forget(self, before_s: float) -> None:
-        """Drop the frames before this time."""
-        with self._lock:
-            count = bisect_left(self._times, before_s)
-            del self._indices[:count], self._times[:count]
-
-    def tick(self, index: int, time_s: float) -> bool:
-        with self._lock:
-            self._indices.append(index)
-            self._times.append(time_s)
-        slot = int(np.floor(time_s * self._rate + 0.45))
-        if slot <= self._slot:
-            return False
-        self._slot = slot
-        self.kept += 1
-        return True
-
-
-class _Lead:
-    """Converts a range of frames to times while the video is decoded.
-
-    The time of a frame is known only when it is decoded, and analysis begins one step before the
-    first: so earlier frames are held while they are within one step of the latest.
-    """
-
-    def __init__(self, frames: FrameRange, rate: float) -> None:
-        self._frames, self._step = frames, 1 / rate
-        self._before: list[tuple[int, float]] = []
-        self._end = np.inf
-        self._seen = 0
-        self._over = -1
-
-    def asks(self, index: int, time_s: float) -> bool:
-        """Whether a frame must be decoded to be held, or as the end of the range."""
-        if index < self._frames.first:
-            return True
-        if time_s >= self._end - _SAME_TIME_S and self._over < 0:
-            self._over = index
-            return True
-        return False
-
-    def ready(self, index: int, time_s: float) -> list[tuple[int, float]]:
-        """Ordinals and times of frames of the range, as soon as known."""
-        self._seen = index + 1
-        if time_s >= self._end - _SAME_TIME_S:
-            return []
-        if index < self._frames.first:
-            self._before.append((index, time_s))
-            while self._before[0][1] < time_s - self._step - _SAME_TIME_S:
-                del self._before[0]
-            return []
-        if index == self._frames.last:
-            self._end = time_s + 1.5 * self._step
-        start = max(0.0, time_s - self._step)
-        held = [(k, t) for k, t in self._before if t >= start - _SAME_TIME_S]
-        self._before = []
-        return [*held, (index, time_s)]
-
-    def through(self, decoded: Iterator[Frame]) -> Iterator[Frame]:
-        """The frames without those that were held unnecessarily; stops at the end of the range."""
-        held: list[Frame] = []
-        for frame in decoded:
-            if frame.index < self._frames.first:
-                held.append(frame)
-                while held[0].time_s < frame.time_s - self._step - _SAME_TIME_S:
-                    del held[0]
-                continue
-            if frame.index == self._over:
-                break
-            yield from held
-            held = []
-            yield frame
-        yield from held  # the range ends with them
-
-    def check(self) -> None:
-        """Raise an error if requested frames did not exist."""
-        self._frames.check(self._seen)
-
-
 class _Stretch:
     """One face in consecutive frames of a chunk, in one run.
 
@@ -653,179 +463,3 @@ def _reported(
         if progress:
             progress(frame.index + 1, estimate)
         yield frame
-
-
-def _join(
-    chunk: Callable[[int], Arrays], count: int, clock: _Clock, video: VideoInfo, settings: Settings
-) -> tuple[Analysis, ...]:
-    """Concatenates all chunks; `chunk` loads each in turn, so that only one is in memory."""
-    # Every chunk except the last ends with the first frame of the next, which is kept.
-    few: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("frames", "times", "mixed")}
-    numbers_seen: set[int] = set()
-    for k in range(count):
-        part = chunk(k)
-        numbers_seen.update(map(int, part["numbers"]))
-        for name, rows_of in few.items():
-            rows_of.append(part[name] if k == count - 1 else part[name][:-1])
-    frames, times, since = (np.concatenate(rows_of) for rows_of in few.values())
-    rate, rows = settings.motion.rate, len(times)
-    numbered = sorted(numbers_seen)
-    rois = len(roi_set(settings.motion.rois))
-    # Rows of chunks without this face.
-    boxes = {n: np.full((rows, 4), np.nan, np.float32) for n in numbered}
-    landmarks = {n: roomy((rows, 68, 2), np.float32) for n in numbered}
-    steps = {n: np.full((max(0, rows - 1), rois, 2), np.nan, np.float32) for n in numbered}
-    measured = {n: np.zeros((max(0, rows - 1), rois), np.float32) for n in numbered}
-    at = 0
-    for k in range(count):
-        part = chunk(k)
-        mine = len(part["times"]) - (k < count - 1)
-        for points in landmarks.values():
-            points[at : at + mine] = np.nan
-        for i, number in enumerate(map(int, part["numbers"])):
-            boxes[number][at : at + mine] = part["boxes"][i, :mine]
-            landmarks[number][at : at + mine] = part["landmarks"][i, :mine]
-            between = part["steps"].shape[1]
-            steps[number][at : at + between] = part["steps"][i]
-            measured[number][at : at + between] = part["confidence"][i]
-        at += mine
-        if not k % _CHUNKS_AT_ONCE:
-            for points in landmarks.values():
-                rested(points)
-    turns, most, numbers = map(int, part["seen"])
-    indices, seen = clock.seen()
-    mixed = _mixed(times, since)
-    found = []
-    for number in numbered:
-        track = FaceTrack(
-            times=times,
-            frames=frames,
-            valid=np.asarray(np.isfinite(boxes[number]).all(axis=1)),
-            boxes=boxes[number],
-            landmarks=parked(landmarks.pop(number)),
-            number=number,
-            faces=most,
-            turned=90 * turns,
-        )
-        moved = steps.pop(number)
-        joined_up = np.asarray(np.isfinite(moved).all(axis=(1, 2)) & ~mixed)
-        grid, values, valid = resample(times, moved, joined_up, rate)
-        del moved
-        confidence = at_rows(times, measured.pop(number), grid, rate)
-        confidence[~valid] = 0
-        features = Features(
-            values=parked(values),
-            times=grid,
-            frames=indices[nearest(seen, grid)],
-            valid=valid,
-            rois=roi_set(settings.motion.rois).names,
-            rate=rate,
-            eye_distance=settings.motion.crop / 2,
-            confidence=confidence,
-        )
-        found.append(Analysis(video, _with_signs(features, track), track, numbers))
-    return tuple(found)
-
-
-def _mixed(times: TimeArray, since: TimeArray) -> BoolArray:
-    """(N - 1,) mask of the steps in a dissolve, from the begin time of the dissolve at each
-    frame.
-    """
-    steps = np.zeros(max(0, len(times) - 1), np.bool_)
-    for last in np.flatnonzero(np.isfinite(since)):
-        first = np.searchsorted(times, since[last] + _SAME_TIME_S, side="right") - 1
-        steps[max(0, first) : last] = True
-    return steps
-
-
-def _with_signs(features: Features, track: FaceTrack) -> Features:
-    """Features with eyelids and head pose at each row, from the nearest landmarks."""
-    valid = features.valid
-    # Piecewise: the landmarks of ten hours alone have hundreds of megabytes.
-    seen = np.empty(len(track), np.bool_)
-    open_eyes, turned = [np.empty((0, 2))], [np.empty((0, 3))]
-    for begin in range(0, len(track), _SIGNS_AT_ONCE):
-        part = track.landmarks[begin : begin + _SIGNS_AT_ONCE]
-        known = np.isfinite(part).all(axis=(1, 2))
-        seen[begin : begin + len(part)] = known
-        if known.any():
-            open_eyes.append(eyelids(part[known]))
-            turned.append(head_turn(part[known]))
-        rested(track.landmarks)
-
-    def at_its_rows(values: npt.NDArray[np.float64]) -> FloatArray:
-        rows = np.full((len(valid), values.shape[1]), np.nan, np.float32)
-        for k, column in enumerate(values.T):
-            rows[valid, k] = np.interp(features.times[valid], track.times[seen], column)
-        return rows
-
-    if not (seen.any() and valid.any()):
-        return features
-    return replace(
-        features,
-        eyelids=at_its_rows(np.concatenate(open_eyes)),
-        head=at_its_rows(np.concatenate(turned)),
-    )
-
-
-def _pack(found: tuple[Analysis, ...]) -> Arrays:
-    """Arrays for a file: common arrays once, the others with a leading axis of faces."""
-    if not found:
-        return {"numbers": np.empty(0, np.int64)}
-    features, track = found[0].features, found[0].track
-    return {
-        "video": np.array(json.dumps(found[0].video.to_dict())),
-        **_noted(found[0].notes),
-        "rois": np.array(features.rois),
-        "rate": np.array(features.rate),
-        "eye_distance": np.array(features.eye_distance),
-        "numbers": np.array([f.track.number for f in found], np.int64),
-        "seen": np.array([track.faces, track.turned, found[0].numbers], np.int64),
-        **{f"features_{n}": getattr(features, n) for n in _SHARED_ARRAYS},
-        **{f"track_{n}": getattr(track, n) for n in _SHARED_ARRAYS},
-        **{f"features_{n}": _stacked([getattr(f.features, n) for f in found]) for n in _FEATURES},
-        **{f"track_{n}": _stacked([getattr(f.track, n) for f in found]) for n in _TRACK},
-    }
-
-
-def _stacked(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Stacked along a new first axis; a single array is not copied."""
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
-
-
-def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
-    found = []
-    for k, number in enumerate(arrays["numbers"]):
-        faces, turned, numbers = map(int, arrays["seen"])
-        rows: dict[str, Any] = {n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS}
-        rows |= {n: arrays[f"features_{n}"][k] for n in _FEATURES}
-        rows["values"] = parked(rows["values"])
-        features = Features(
-            **rows,
-            rois=tuple(map(str, arrays["rois"])),
-            rate=float(arrays["rate"]),
-            eye_distance=float(arrays["eye_distance"]),
-        )
-        track = FaceTrack(
-            **{n: arrays[f"track_{n}"] for n in _SHARED_ARRAYS},
-            **{n: arrays[f"track_{n}"][k] for n in _TRACK if n != "landmarks"},
-            landmarks=parked(arrays["track_landmarks"][k]),
-            number=int(number),
-            faces=faces,
-            turned=turned,
-        )
-        video = VideoInfo(**json.loads(str(arrays["video"])))
-        signed = _with_signs(features, track)
-        rested(track.landmarks)
-        found.append(Analysis(video, signed, track, numbers, _notes(arrays)))
-    return tuple(found)
-
-
-def _noted(*notes: Iterable[str]) -> Arrays:
-    """The warnings so far, for a file."""
-    return {"notes": np.array(json.dumps(unique(*notes)))}
-
-
-def _notes(arrays: Arrays) -> tuple[str, ...]:
-    # Older files have no notes.
-    return tuple(json.loads(str(arrays["notes"]))) if "notes" in arrays else ()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.ndimage import gaussian_filter
 
-from aumer.compiled import compiled, inlined
+from aumer.compiled import compiled
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE
 from aumer.types import FloatArray
 
@@ -86,68 +86,6 @@ def fit_rigid(
     )
 
 
-@inlined
-def _fit(
-    basis: Array,
-    motion: Array,
-    ridge: Array,
-    power: int,
-    more: float,
-    small: float,
-    share: Array,
-) -> tuple[Array, float]:
-    count, size = len(motion), basis.shape[2]
-    weight, misfit = np.ones(count), np.empty(count)
-    found = np.zeros(size)
-    normal, right = np.empty((size, size)), np.empty(size)
-    middle = 0.0
-    for number in range(_ROUNDS):
-        # Without the penalty at first, since a head once taken for resting would stay so.
-        turned = (found[4] * found[4] + found[5] * found[5]) / (small * small)
-        resting = 1 / (1 + turned) if number else 0.0
-        held = more * resting
-        normal[:] = 0
-        right[:] = 0
-        for n in range(count):
-            heard = weight[n] * (1 - resting * (1 - share[n]))
-            for axis in range(2):
-                for a in range(size):
-                    pull = heard * basis[n, axis, a]
-                    right[a] += pull * motion[n, axis]
-                    for b in range(a + 1):
-                        normal[a, b] += pull * basis[n, axis, b]
-        for a in range(size):
-            normal[a, a] += count * (ridge[a] + (held if a > 3 else 0.0))
-        # Cholesky's square root, then both triangles.
-        for a in range(size):
-            for b in range(a + 1):
-                rest = normal[a, b]
-                for c in range(b):
-                    rest -= normal[a, c] * normal[b, c]
-                normal[a, b] = np.sqrt(rest) if a == b else rest / normal[b, b]
-        for a in range(size):
-            rest = right[a]
-            for c in range(a):
-                rest -= normal[a, c] * found[c]
-            found[a] = rest / normal[a, a]
-        for back in range(size):
-            a = size - 1 - back
-            rest = found[a]
-            for c in range(a + 1, size):
-                rest -= normal[c, a] * found[c]
-            found[a] = rest / normal[a, a]
-        for n in range(count):
-            dx, dy = motion[n, 0], motion[n, 1]
-            for a in range(size):
-                dx -= basis[n, 0, a] * found[a]
-                dy -= basis[n, 1, a] * found[a]
-            misfit[n] = np.sqrt(dx * dx + dy * dy)
-        middle = float(np.median(misfit))
-        for n in range(count):
-            weight[n] = (1 + (misfit[n] / (1.48 * middle + _SOFT)) ** 2) ** -power
-    return found, middle
-
-
 @compiled
 def _fits(
     basis: Array,
@@ -158,7 +96,56 @@ def _fits(
     small: float,
     shares: Array,
 ) -> tuple[Array, Array]:
-    found, middles = np.empty((len(shares), basis.shape[2])), np.empty(len(shares))
-    for k in range(len(shares)):
-        found[k], middles[k] = _fit(basis, motion, ridge, power, more, small, shares[k])
-    return found, middles
+    count, size = len(motion), basis.shape[2]
+    all_found, middles = np.zeros((len(shares), size)), np.empty(len(shares))
+    weight, misfit = np.empty(count), np.empty(count)
+    normal, right = np.empty((size, size)), np.empty(size)
+    for which in range(len(shares)):
+        found, share = all_found[which], shares[which]
+        weight[:] = 1
+        for number in range(_ROUNDS):
+            # Without the penalty at first, since a head once taken for resting would stay so.
+            turned = (found[4] * found[4] + found[5] * found[5]) / (small * small)
+            resting = 1 / (1 + turned) if number else 0.0
+            held = more * resting
+            normal[:] = 0
+            right[:] = 0
+            for n in range(count):
+                heard = weight[n] * (1 - resting * (1 - share[n]))
+                for axis in range(2):
+                    for a in range(size):
+                        pull = heard * basis[n, axis, a]
+                        right[a] += pull * motion[n, axis]
+                        for b in range(a + 1):
+                            normal[a, b] += pull * basis[n, axis, b]
+            for a in range(size):
+                normal[a, a] += count * (ridge[a] + (held if a > 3 else 0.0))
+            # Cholesky's square root, then both triangles.
+            for a in range(size):
+                for b in range(a + 1):
+                    rest = normal[a, b]
+                    for c in range(b):
+                        rest -= normal[a, c] * normal[b, c]
+                    normal[a, b] = np.sqrt(rest) if a == b else rest / normal[b, b]
+            for a in range(size):
+                rest = right[a]
+                for c in range(a):
+                    rest -= normal[a, c] * found[c]
+                found[a] = rest / normal[a, a]
+            for back in range(size):
+                a = size - 1 - back
+                rest = found[a]
+                for c in range(a + 1, size):
+                    rest -= normal[c, a] * found[c]
+                found[a] = rest / normal[a, a]
+            for n in range(count):
+                dx, dy = motion[n, 0], motion[n, 1]
+                for a in range(size):
+                    dx -= basis[n, 0, a] * found[a]
+                    dy -= basis[n, 1, a] * found[a]
+                misfit[n] = np.sqrt(dx * dx + dy * dy)
+            middle = float(np.median(misfit))
+            for n in range(count):
+                weight[n] = (1 + (misfit[n] / (1.48 * middle + _SOFT)) ** 2) ** -power
+        middles[which] = middle
+    return all_found, middles

@@ -9,7 +9,8 @@ class TestMine(FlowSuite):
         return mine
 
 `moving_face` renders a real portrait with known displacements, `turned_head` turns a head to its
-profile, `decoding` makes scores of known expressions, `two_methods` counts of two methods.
+profile, `bumps` moves an ROI of a real face, `decoding` makes scores of known expressions,
+`two_methods` counts of two methods.
 """
 
 from aumer.testing.au_readers import AUReaderSuite, au_clips

@@ -286,7 +286,7 @@ def _track(
 ) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset.
 
-    And on one more at either end, as `aumer.motion.analysis.FrameRange` adds a step: landmarks
+    And on one more at either end, as `aumer.motion.frames.FrameRange` adds a step: landmarks
     follow from where the face was before, and `aumer.classify` is to see what is learned here.
 
     Args:

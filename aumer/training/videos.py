@@ -18,7 +18,8 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import foreign, read_arrays
-from aumer.motion.analysis import Analysis, analyze, cache_key
+from aumer.motion.analysis import analyze, cache_key
+from aumer.motion.joined import Analysis
 from aumer.names import expanded, file_name, is_folder, name_of
 from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
 from aumer.simulate.neutral import LEAST_S, VERSION, Neutral, NeutralFilm, names_of

@@ -24,7 +24,8 @@ from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
 from aumer.motion import mdmo
-from aumer.motion.analysis import Analysis, analyze
+from aumer.motion.analysis import analyze
+from aumer.motion.joined import Analysis
 from aumer.simulate import amplitude, features, nuisance
 from aumer.simulate.anatomy import Action
 from aumer.simulate.statistics import load as load_statistics

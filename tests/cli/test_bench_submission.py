@@ -61,7 +61,7 @@ def test_one_command_from_videos_to_a_submission(unseen: Path, tmp_path: Path, r
         done.out.count("no fault") == 2
         and "nowhere said, done here: a video's first frame" in done.out
     )
-    assert "2 macro-expressions are not asked for" in done.err
+    assert "macro-expressions are not asked for: 2 left out" in done.err
     assert "1 expressions without a class are called negative" in done.err
     # Nothing is replaced unasked, and what is there can be checked.
     done = run(f"bench submission {unseen} --challenge megc2025 -o {tmp_path}/out")
@@ -120,3 +120,9 @@ def test_what_is_wrong_with_the_videos_is_said_first(
     assert "009_2.avi has 25 frames a second, not 200; taken as 200, the rate of SAMM" in done.err
     lines = (tmp_path / "out" / "samm_pred.csv").read_text().splitlines()
     assert lines[1:] == ["006_1,2,6,me", "006_1,4,8,mae", "009_2,2,6,me", "009_2,4,8,mae"]
+
+
+def test_a_folder_is_no_file_to_check(run: Any, unseen: Path, tmp_path: Path) -> None:
+    done = run(f"bench submission --challenge megc2025 --check {tmp_path}/cas_pred.csv {unseen}")
+    assert done.code == 2
+    assert f"{unseen} is a folder" in done.err and "put ROOT before --check" in done.err

@@ -14,7 +14,8 @@ import aumer
 from aumer.cache import FeatureCache
 from aumer.config import Settings, load_settings
 from aumer.errors import NoMotionError
-from aumer.motion.analysis import Analysis, analyze, analyze_all
+from aumer.motion.analysis import analyze, analyze_all
+from aumer.motion.joined import Analysis
 from aumer.types import ImageArray
 from aumer.video import open_video
 

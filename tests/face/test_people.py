@@ -19,7 +19,8 @@ from aumer.config import Settings, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.track import FaceTracker
 from aumer.graph.rois import roi_set
-from aumer.motion.analysis import Analysis, analyze, analyze_all
+from aumer.motion.analysis import analyze, analyze_all
+from aumer.motion.joined import Analysis
 from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import FaceTrack
 from aumer.video import open_video

@@ -18,16 +18,14 @@ from aumer.config import load_settings
 from aumer.face.track import FaceTracker
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.motion.windows import WindowMotion
-from aumer.simulate.neutral_motion import Array, Field, Skin, moved
+from aumer.simulate.neutral_motion import Skin, moved
+from aumer.testing.bumps import U, bump, mean_motion
 from aumer.types import ImageArray
 from aumer.video import open_video
 
 SETTINGS = load_settings()
-ROIS = list(DEFAULT_ROIS.landmarks)
-#: Lengths are in u, 1/64 outer-eye distance. Places in an ROI about its landmark.
-U = 64
-ENDS = np.arange(-5, 6) / U
-WINDOW = np.stack(np.meshgrid(ENDS, ENDS), axis=-1).reshape(-1, 2)
+ROIS = DEFAULT_ROIS.landmarks
+#: Of the bumps, outer-eye distances.
 SIGMA = 0.15
 CLIPS = ("videos_more/still_neutral.mp4", "videos/fex_smile_still.mov", "videos/selfie_smile.mp4")
 #: Frames before the movement and with it.
@@ -59,19 +57,6 @@ def path_of(frames: list[ImageArray], landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((1, len(ROIS), 2)), steps.cumsum(axis=0)]) * scale
 
 
-def bump(skin: Skin, roi: int, angle: float) -> Field:
-    """A Gaussian of height 1 u about an ROI's landmark."""
-    middle = skin.mean[ROIS[roi]]
-    height = np.array([np.cos(angle), np.sin(angle)]) / U
-
-    def shift(points: Array) -> Array:
-        square = ((points - middle) ** 2).sum(axis=-1, keepdims=True)
-        return np.exp(-square / (2 * SIGMA**2)) * height
-
-    (x0, y0), (x1, y1) = middle - 4 * SIGMA, middle + 4 * SIGMA
-    return Field(shift, (x0, y0, x1, y1), shift(skin.mean[ROIS]))
-
-
 def test_motion_played_into_real_frames_is_reported_whole(
     neutral: Callable[[str, int], tuple[list[ImageArray], np.ndarray]],
 ) -> None:
@@ -83,7 +68,7 @@ def test_motion_played_into_real_frames_is_reported_whole(
         skin = Skin.of(landmarks)
         still = path_of(frames, landmarks)
         for roi in gains:
-            field = bump(skin, roi, angle=roi + 2.0 * number)
+            field = bump(skin, roi, SIGMA, angle=roi + 2.0 * number)
             played = [
                 moved(frame, skin.to_face[k], [(field, height)], (number, k))
                 if k >= BEFORE
@@ -91,8 +76,7 @@ def test_motion_played_into_real_frames_is_reported_whole(
                 for k, frame in enumerate(frames)
             ]
             found = (path_of(played, landmarks) - still)[BEFORE:, roi].mean(axis=0)
-            there = skin.mean[ROIS[roi]] + WINDOW
-            true = field.shift(there).mean(axis=0) * U * height
+            true = mean_motion(skin, field, roi) * height
             gains[roi].append(float(found @ true / (true @ true)))
             errors.append(float(np.hypot(*(found - true))))
             sizes.append(float(np.hypot(*true)))

@@ -22,7 +22,8 @@ from aumer.face.mean_face import MEAN_FACE
 from aumer.face.track import FaceTracker
 from aumer.flow.lucas_kanade import Pyramid, Windows
 from aumer.flow.lucas_kanade_torch import Pyramids, WindowStack
-from aumer.motion.analysis import Analysis, analyze, cache_key
+from aumer.motion.analysis import analyze, cache_key
+from aumer.motion.joined import Analysis
 from aumer.motion.mdmo import ROIS
 from aumer.motion.runs import Motions, RunMotion
 from aumer.motion.windows import WindowMotion
