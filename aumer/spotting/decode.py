@@ -271,8 +271,10 @@ class Decoder(TrackDecoder):
             shared = (np.minimum(b, offset) - np.maximum(a, onset) + 1).clip(0)
             iou = shared / (b - a + offset - onset + 2 - shared)
             fixed[near] *= np.exp(-(iou**2) / self.overlap)
+            before = best[near]
             grade(near)
-            for k in near[best[near] >= self.least].tolist():
+            # Of the others the heap still holds the rank.
+            for k in near[(best[near] != before) & (best[near] >= self.least)].tolist():
                 heapq.heappush(ranked, (-float(best[k]), k))
         return [one for one in found if one[3] >= self.threshold]
 
