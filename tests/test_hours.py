@@ -20,7 +20,7 @@ from aumer import foreign
 from aumer.cache import FeatureCache, parked, rested, roomy
 from aumer.config import load_settings
 from aumer.results import spot_result
-from aumer.results.schema import compact, compact_texts
+from aumer.results.schema import compact, compact_text
 from aumer.simulate.features import simulate_features
 from aumer.spotting import decode, noise
 from aumer.spotting.interface import resolve
@@ -260,13 +260,22 @@ def test_the_noise_of_a_face_is_computed_once(
 
 def test_numbers_are_written_as_json_writes_them() -> None:
     rng = np.random.default_rng(0)
-    odd = [0, -0.0, 1, 1e-4, 9.9e-5, np.nan, 1e15, 1e16, 123456789, 3.0e-45, 3.4e38]
+    odd = [0, -0.0, 1, 1e-4, 9.9e-5, np.nan, 1e15, 1e16, 123456789, 3.0e-45, 3.4e38, 0.1, 0.01]
+    short = [k / 10**d for d in range(1, 7) for k in (1, 3, 9, 10**d - 1)]
     values = np.concatenate(
-        [rng.random(5000), 10 ** rng.uniform(-12, 9, 5000), -rng.random(50), odd]
+        [
+            rng.random(100_000),
+            10 ** rng.uniform(-12, 9, 5000),
+            10 ** rng.uniform(-4, 0, 50_000),
+            rng.integers(0, 1000, 5000) / 1000,
+            -rng.random(50),
+            0.5 ** np.arange(20),
+            short,
+            np.nextafter(np.array(short, np.float32), np.float32(1)),
+            odd,
+        ]
     ).astype(np.float32)
-    assert (
-        ",".join(compact_texts(values)) == json.dumps(compact(values), separators=(",", ":"))[1:-1]
-    )
+    assert compact_text(values) == json.dumps(compact(values), separators=(",", ":"))[1:-1]
 
 
 def test_json_in_pieces_is_json(minutes: Features, monkeypatch: pytest.MonkeyPatch) -> None:
