@@ -82,8 +82,8 @@ def parted(way: str) -> tuple[str, int]:
     name, colon, lag = way.partition(":")
     if name not in (known := names()):
         raise UsageError(
-            f"apex is a frame or one of {', '.join(known)}; found {way!r}."
-            + did_you_mean(name, known)
+            f"apex must be a frame, 0 or more, or one of {', '.join(known)}; found {way!r}. "
+            f"Leave it out to find it as in the recognizer's training.{did_you_mean(name, known)}"
         )
     if not colon:
         return name, 1
