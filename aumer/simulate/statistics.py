@@ -98,14 +98,10 @@ def any_actions(statistics: Statistics) -> Statistics:
     What a data set's stimuli do not cause, people show elsewhere: of macro-expressions in
     CAS(ME)^2 and SAMM-LV one in thirty moves the mouth alone.
     """
-    alone = {((unit, "both"),): _ALONE for unit in sorted(ACTION_UNITS)}
-    pairs = {
-        ((one, "both"), (other, "both")): 1 for one, other in combinations(sorted(ACTION_UNITS), 2)
-    }
-    kinds = {
-        name: replace(kind, combinations={**alone, **pairs})
-        for name, kind in statistics.kinds.items()
-    }
+    units: list[Action] = [(unit, "both") for unit in sorted(ACTION_UNITS)]
+    found: dict[tuple[Action, ...], int] = {(unit,): _ALONE for unit in units}
+    found |= dict.fromkeys(combinations(units, 2), 1)
+    kinds = {name: replace(kind, combinations=found) for name, kind in statistics.kinds.items()}
     return replace(statistics, kinds=kinds)
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from aumer.motion.mdmo import ROIS
 from aumer.simulate.timeline import MICRO_S
 from aumer.training.videos import LabeledVideo
-from aumer.types import Annotation, BoolArray
+from aumer.types import Annotation, BoolArray, Kind
 
 Path = npt.NDArray[np.float64]
 
@@ -114,5 +114,5 @@ def _paced(a: Annotation, pace: float, last: int, rate: float) -> Annotation:
     assert a.offset is not None, "simulated truth lacks none"
     onset, offset = (min(round(row * pace), last) for row in (a.onset, a.offset))
     apex = None if a.apex is None else min(max(round(a.apex * pace), onset), offset)
-    kind = "micro" if (offset - onset) / rate <= MICRO_S else "macro"
+    kind: Kind = "micro" if (offset - onset) / rate <= MICRO_S else "macro"
     return replace(a, kind=kind, onset=onset, apex=apex, offset=offset)

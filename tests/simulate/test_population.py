@@ -42,6 +42,6 @@ def test_any_aus_act_where_they_are_asked_for() -> None:
     def seen(videos: list[SimulatedVideo]) -> set[int]:
         return {au for v in videos for e in v.timeline.events for au, _ in e.aus}
 
-    assert seen(usual) < seen(every)
+    assert len(seen(every) - seen(usual)) >= 2
     alone = [e for v in every for e in v.timeline.events if len(e.aus) == 1]
     assert sum(e.aus[0][0] >= 10 for e in alone) > len(alone) / 2
