@@ -81,7 +81,7 @@ from benchmarks.truth import (
 #: "signs": eyelids and head tell what moves ROIs and is no expression. F1 on other simulated
 #: subjects, levels easy, medium and hard: .83, .69, .67 after 12 epochs of 100 subjects, .85, .76,
 #: .67 after 24, .86, .74, .72 after 24 of 160 (one seed each, which moves them by .03).
-SHAPE = {"net_overrides": {"layer": "dense", "signs": True, "graph_width": 24}, "epochs": 24}
+SHAPE = {"net_overrides": {"layer": "dense", "signs": True}, "epochs": 24}
 #: Unseen subjects of that population: those of the weights' card, and more of them for the table.
 CARD, UNSEEN = Population(8, 600_000), Population(30, 700_000)
 #: As the population's, of the levels of `aumer simulate`, at the tables' rate of expressions.

@@ -49,7 +49,7 @@ SUBJECTS = Population(
     strength=(0.5, 6.0),
     rate_per_min=(4.0, 25.0),
     nuisances=tuple(name for name in nuisance.USUAL if name != "lost_faces"),
-    any_aus=0.5,
+    any_aus=0.35,
 )
 #: Subjects and minutes of rest, and the seed, that false alarms are counted in.
 REST, MINUTES, REST_SEED = 60, 4.0, 31
