@@ -7,11 +7,11 @@ makes errors that the other can detect. So both propose more than they would spo
 logistic model scores each proposal by the scores of both, its height above the noise of this face,
 whether it returns to where it began, and whether there is rest around it.
 
-It was fitted on simulated faces that move unlike those the network was trained on
-(``benchmarks/studies/judging.py``): there the network makes more errors than on its training faces,
-so that its scores are not overrated; its error rate on real faces is unknown. The judge's score is
-the probability that the proposal overlaps an expression with an IoU of at least .5, as fitted
-there; it was not checked on real faces.
+It was fitted on simulated faces that move unlike the simulator's table, none of which the network
+was trained on (``benchmarks/studies/judging.py``). The network has learned from faces made unlike
+in the same way, so that its scores there may still be better than on real faces, where its error
+rate is unknown. The judge's score is the probability that the proposal overlaps an expression with
+an IoU of at least .5, as fitted there; it was not checked on real faces.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ together change with the rules' constants.
 `--train` makes the network's weights: the preset "aumer", with the graph layer "dense" (better on
 films: `studies/preset.py films`), reading eyelids and head beside the ROIs, on simulated features
 of a population of faces whose expressions and disturbances have very different sizes, as those of
-real people before real cameras have. Its threshold is chosen on films as `aumer demo` makes them,
+real people before real cameras have, in part with any AUs and on faces that move unlike the
+simulator's table. Its threshold is chosen on films as `aumer demo` makes them,
 which go through camera, face and flow as a user's do: on features alone F1 is the same over a wide
 range of thresholds. It prints nothing of the sets below, and chooses nothing on them.
 

@@ -3,11 +3,11 @@
     python -m benchmarks.studies.judging PATH [--overwrite]
 
 It is fitted with the network that ships, on simulated subjects that it was not trained on, whose
-faces are made to move unlike the simulator's: each ROI farther or less, mixed with others of its
-region, at another pace, with more drift. On faces like those it was trained on a network errs less
-than on real ones, and a judge fitted there would believe it too much. What a video's end or a lost
-face cuts off is judged as the rest, but for one constant, which is fitted on the same faces in
-short pieces.
+faces move unlike the simulator's table (`aumer.training.faces`): each ROI farther or less, mixed
+with others of its region, at another pace, with more drift; a third of them by any AUs. On faces of
+that table alone a network errs less than on real ones, and a judge fitted there would believe it
+too much. What a video's end or a lost face cuts off is judged as the rest, but for one constant,
+which is fitted on the same faces in short pieces.
 
 Thresholds are then read off false alarms in simulated minutes of rest at level "hard". No real
 video is looked at. It takes about five minutes on one core.
