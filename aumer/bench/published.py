@@ -58,6 +58,7 @@ class PublishedSystem:
         evaluator: one of `aumer.evaluation.legacy.EVALUATORS`, or a description.
         code: where its code is available.
         rederived: the figures that aumer reproduces.
+        model: its name in aumer, if it is one of aumer's recognizers.
     """
 
     name: str
@@ -69,6 +70,7 @@ class PublishedSystem:
     code: str
     rederived: str
     note: str = ""
+    model: str = ""
 
 
 @cache
@@ -109,6 +111,22 @@ def require_rows(benchmark: str) -> None:
         )
 
 
-def rows_for(benchmark: str) -> tuple[PublishedRow, ...]:
-    """The rows of one benchmark, in the order of the file."""
-    return tuple(row for row in every_row() if row.benchmark == benchmark)
+def rows_for(benchmark: str, model: str | None = None) -> tuple[PublishedRow, ...]:
+    """The rows of one benchmark, in the order of the file.
+
+    Args:
+        model: leaves out the variations of systems other than this one (a publication's ablations);
+            the first row of a system is the system itself. By default every row.
+    """
+    rows = tuple(row for row in every_row() if row.benchmark == benchmark)
+    if model is None:
+        return rows
+    called = {one.name: one.model for one in every_system() if one.model}
+    met: set[str] = set()
+    chosen = []
+    for row in rows:
+        ours = row.system in called
+        if not ours or row.system not in met or called[row.system] == model:
+            chosen.append(row)
+        met.add(row.system)
+    return tuple(chosen)

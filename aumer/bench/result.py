@@ -132,8 +132,8 @@ class Result(ABC, Generic[Fold]):
 
     @property
     def published(self) -> tuple[PublishedRow, ...]:
-        """Published rows of the same benchmark."""
-        return rows_for(self.protocol.published) if self.protocol.published else ()
+        """Published rows of the benchmark: all systems, and variations of this run's model."""
+        return rows_for(self.protocol.published, self.model) if self.protocol.published else ()
 
     # -- what a task says ---------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class Result(ABC, Generic[Fold]):
             f"- versions: {found}",
             f"- command: `{self.run.command or 'from Python'}`",
         ]
-        return "\n".join(lines) + "\n" + published_table(self.protocol.published)
+        return "\n".join(lines) + "\n" + published_table(self.protocol.published, self.model)
 
     def save(self) -> tuple[Path, Path]:
         """Write ``result.json``, ``result.md`` and, without truth, submissions.
@@ -299,11 +299,15 @@ def _told_apart(first: Result[Any], second: Result[Any]) -> tuple[str, str]:
     return f"{first.model} ({own[0]})", f"{second.model} ({own[1]})"
 
 
-def published_table(benchmark: str) -> str:
-    """Markdown of the published rows of a benchmark; empty if there are none."""
+def published_table(benchmark: str, model: str | None = None) -> str:
+    """Markdown of the published rows of a benchmark; empty if there are none.
+
+    Args:
+        model: as for `rows_for`.
+    """
     if not benchmark:
         return ""
-    rows = rows_for(benchmark)
+    rows = rows_for(benchmark, model)
     if not rows:
         return f"\nconfigs/published.toml has no row of {benchmark}.\n"
     columns = tuple(dict.fromkeys(k for row in rows for k in row.figures))
@@ -317,4 +321,6 @@ def published_table(benchmark: str) -> str:
     for row in rows:
         figures = " | ".join(f"{row.figures[c]:.4f}" if c in row.figures else "-" for c in columns)
         lines.append(f"| {row.method} | {figures} | {row.selection} | {row.note} |")
+    if more := len(rows_for(benchmark)) - len(rows):
+        lines += ["", f"{more} variations of other systems are in configs/published.toml."]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from aumer import registry
 from aumer._moved import moved
 from aumer.errors import UsageError, did_you_mean
+from aumer.recognition.course import apex_position
 from aumer.types import Features, FloatArray, ImageArray, IntArray
 
 #: Landmarks: mouth corners, chin, outer eye corners, middle of the brows, tip of the nose.
@@ -30,25 +30,15 @@ _BACK = 1.5
 #: to end: drift alone reaches at most half of it in half the time.
 _AWAY = 0.25
 
+#: `rise_and_fall`: the clip ends before the face has returned if its ROIs end further from the
+#: start than this factor times the greatest distance from the line between: drift seldom goes so
+#: far.
+_CUT = 6.0
+
 #: The default method.
 DEFAULT = "rise-and-fall"
 #: The method with a lag, given after a colon.
 _LAGGING = "roi-difference"
-
-#: `rise_and_fall`: number of knots of the courses, and of points at which they are compared.
-_KNOTS, _POINTS = 20, 65
-#: Prior of the apex's position in the interval: normal around the middle; the coders' standard
-#: deviation is .15 on CASME II and .16 on SAMM.
-_SPREAD = 0.16
-#: Effective number of independent measurements in an ROI's path. Of 8, 16 and 24 on seed set A of
-#: benchmarks/accuracy/apex.py the last two are equally good, and 16 tends more to the middle in
-#: noise.
-_WORTH = 16.0
-#: Least unexplained share of a path, even without noise: limits the confidence in a fit.
-_FLOOR = 1e-4
-#: The clip ends before the face has returned if its ROIs end further from the start than this
-#: factor times the greatest distance from the line between: drift seldom goes that far.
-_CUT = 3.0
 
 
 @dataclass(frozen=True)
@@ -92,8 +82,8 @@ def parted(way: str) -> tuple[str, int]:
     name, colon, lag = way.partition(":")
     if name not in (known := names()):
         raise UsageError(
-            f"apex is a frame or one of {', '.join(known)}; found {way!r}."
-            + did_you_mean(name, known)
+            f"apex must be a frame, 0 or more, or one of {', '.join(known)}; found {way!r}. "
+            f"Leave it out to find it as in the recognizer's training.{did_you_mean(name, known)}"
         )
     if not colon:
         return name, 1
@@ -199,13 +189,10 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
 def rise_and_fall(features: Features, onset: int, offset: int) -> int:
     """The apex from a fit of rise, hold and fall to the paths of the ROIs: the middle of the hold.
 
-    Every course of rest, linear rise, hold, linear fall and rest with knots on a grid is fitted to
-    the ROIs, each with its best amplitude: to their paths, and to the paths without linear drift.
-    The probability of a course follows from the unexplained part, as for a fixed number of
-    measurements with noise of unknown size, with ROIs weighted by how far they move, and from a
-    prior of its apex near the middle, as in coders' annotations. The apex is the median over all
-    courses. The less the courses differ in fit, as in noise, the nearer it is to the middle of the
-    interval.
+    It is the median of all courses weighted by their probability, which follows from how action
+    units and how errors of measurement move ROIs, and from where coders see apexes
+    (`aumer.recognition.course`). The less the courses differ in fit, as in noise, the nearer it is
+    to the middle of the interval.
 
     It depends neither on the amplitude nor on the rate, and may lie between rows. Rows without
     motion count as rest. If the clip ends long before the face has returned, `flow_peak` is used.
@@ -219,74 +206,14 @@ def rise_and_fall(features: Features, onset: int, offset: int) -> int:
     Raises:
         UsageError: no row of the features lies between onset and offset.
     """
-    path = path_between(features, onset, offset, _POINTS)
-    line = np.linspace(0, 1, _POINTS)[:, None, None] * path[-1]
+    points = max(len(rows_between(features, onset, offset)), 3)
+    path = path_between(features, onset, offset, points)
+    line = np.linspace(0, 1, points)[:, None, None] * path[-1]
     if not _comes_back(path, path - line, _CUT):
         return flow_peak(features, onset, offset)
-    places, which, prior, bases = _courses()
-    belief = prior.copy()
-    for trend, shapes in bases:
-        belief -= _WORTH / 2 * _unexplained(path, trend, shapes) / len(bases)
-    # Courses with the same apex count together, so that the median moves evenly between apexes.
-    weight = np.bincount(which, np.exp(belief - belief.max()))
-    below = (np.cumsum(weight) - weight / 2) / weight.sum()
-    share = float(np.interp(0.5, below, places))
+    begin, end = np.interp((onset, offset), features.frames, features.times)
+    share = apex_position(path, float(end - begin), features.rois)
     return int(np.clip(round(onset + share * (offset - onset)), onset + 1, offset))
-
-
-def _unexplained(
-    path: npt.NDArray[np.float64], trend: npt.NDArray[np.float64], shapes: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Logarithm of the share of the ROIs' paths (T, R, 2) that each course (N, T) leaves
-    unexplained: (N,).
-
-    Args:
-        trend: (K, T) orthonormal rows that are projected out of the paths first.
-    """
-    flat = path.reshape(len(path), -1)
-    flat = flat - trend.T @ (trend @ flat)
-    whole = (flat**2).reshape(len(path), -1, 2).sum(axis=(0, 2))
-    weight = np.sqrt(whole)
-    if not weight.any():
-        return np.zeros(len(shapes))
-    met = ((shapes @ flat) ** 2).reshape(len(shapes), -1, 2).sum(axis=2)
-    share = np.divide(met, whole, out=np.zeros_like(met), where=whole > 0)
-    left = np.log(np.maximum(1 - share, 0) + _FLOOR)
-    return np.asarray(left @ (weight / weight.sum()))
-
-
-_Basis = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-
-
-@lru_cache(maxsize=1)
-def _courses() -> tuple[npt.NDArray[np.float64], IntArray, npt.NDArray[np.float64], list[_Basis]]:
-    """The courses of `rise_and_fall`.
-
-    Returns:
-        Apexes (M,) as shares of the interval; the index of each course's apex (N,); the log prior
-        of each course (N,); and, for paths with and without drift, the trend to project out (K,
-        `_POINTS`) and the courses without it (N, `_POINTS`), normalized.
-    """
-    grid = range(_KNOTS + 1)
-    knots = np.array(
-        [(a, b, c, d) for a in grid for b in grid[a + 1 :] for c in grid[b:] for d in grid[c + 1 :]]
-    )
-    a, b, c, d = (knots.T / _KNOTS)[:, :, None]
-    at = np.linspace(0, 1, _POINTS)
-    levels = np.clip((at - a) / (b - a), 0, 1) * np.clip((d - at) / (d - c), 0, 1)
-    level = np.full(_POINTS, 1 / np.sqrt(_POINTS))
-    slope = (at - 0.5) / np.linalg.norm(at - 0.5)
-    bases: list[_Basis] = []
-    for trend in (np.stack([level]), np.stack([level, slope])):
-        shapes = levels - levels @ trend.T @ trend
-        bases.append((trend, shapes / np.linalg.norm(shapes, axis=1, keepdims=True)))
-    places, which, many = np.unique(
-        knots[:, 1] + knots[:, 2], return_inverse=True, return_counts=True
-    )
-    places = places / (2 * _KNOTS)
-    # Corrects for the grid, on which more courses peak near the middle than near the ends.
-    prior = -0.5 * ((places - 0.5) / _SPREAD) ** 2 - np.log(many)
-    return places, which, prior[which], bases
 
 
 def both_ends(features: Features, onset: int, offset: int) -> int:

@@ -112,6 +112,16 @@ class MotionNoise:
         slow_sd = np.stack([self.slow_x, self.slow_y], axis=1)
         return np.asarray(white_sd * white + slow_sd * slow)
 
+    def slow_covariance(self) -> Signal:
+        """Covariance of the slow errors of all ROIs, x and y of each in turn: (24, 24), squared
+        outer-eye distances.
+        """
+        mixing = self._mixing()
+        sizes = np.stack([self.slow_x, self.slow_y], axis=1)
+        spread = np.einsum("ra,sa,ab->rasb", sizes, sizes, np.eye(2))
+        whole = (mixing @ mixing.T)[:, None, :, None] * spread
+        return np.asarray(whole.reshape(sizes.size, sizes.size))
+
     def _mixing(self) -> Signal:
         correlation = np.eye(len(NAMES))
         right, left = BROWS[:3], BROWS[3:]

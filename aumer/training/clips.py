@@ -51,7 +51,7 @@ _TRACK = ("frames", "times", "boxes", "landmarks")
 _FOLLOWS = ("detector", "landmarker", "run")
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ import csv
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +47,7 @@ from aumer.simulate.video import Film, Nuisance
 from aumer.simulate.warp import Face
 from aumer.types import Features
 from benchmarks.report import ROOT, Report, options
+from benchmarks.studies.simulation import STILL, Rows, stretch
 
 ACTIONS = ((6, 12), (1, 2), (4,), (14,), (7, 10), (15, 17))
 FPS, REST_S = 30, 0.4
@@ -74,8 +75,21 @@ class Clip:
     apex: float
 
 
-def clip(seed: int, number: int, fps: int, rate: int, noise: float, *, size: float = 1.0) -> Clip:
-    """One of a seed set; the same movement whatever the rates, the noise and the size (factor)."""
+def clip(
+    seed: int,
+    number: int,
+    fps: int,
+    rate: int,
+    noise: float,
+    *,
+    size: float = 1.0,
+    stills: Sequence[Rows] = (),
+) -> Clip:
+    """One of a seed set; the same movement whatever the rates, the noise and the size (factor).
+
+    Args:
+        stills: of these the noise is taken, not simulated; their rate is `rate`.
+    """
     rng = np.random.default_rng([seed, number])
     length = float(np.clip(0.33 * np.exp(rng.normal(0, 0.35)), 0.15, 0.7))
     share = float(np.clip(rng.normal(0.48, 0.155), 0.15, 0.85))
@@ -105,13 +119,20 @@ def clip(seed: int, number: int, fps: int, rate: int, noise: float, *, size: flo
     shown = np.sum([subject.shown((au, "both")) for au in ACTIONS[number % len(ACTIONS)]], axis=0)
     shown *= size / np.hypot(*shown.T).max()
     moved = np.diff(level)[:, None, None] * shown
+    errors = still.values
+    if stills:
+        long = [rows for rows in stills if len(rows) >= len(errors)]
+        shares = np.sqrt([len(rows) - len(errors) + 1 for rows in long])
+        rows = long[rng.choice(len(long), p=shares / shares.sum())]
+        first = rng.integers(0, len(rows) - len(errors) + 1)
+        errors = noise * rows[first : first + len(errors)]
     frames = np.round(still.times * fps).astype(np.int64)
     coded = [round((t + e) * fps) for t, e in zip((onset, offset), off, strict=True)]
     last = min(max(coded[1], coded[0] + 3), int(frames[-1]))
     if size == 0:  # no movement: no apex but where coders expect one
         apex = (coded[0] + last) / 2 / fps
     return Clip(
-        replace(still, values=(still.values + moved).astype(np.float32), frames=frames),
+        replace(still, values=(errors + moved).astype(np.float32), frames=frames),
         coded[0],
         last,
         apex * fps,
@@ -132,6 +153,16 @@ def real_clips() -> list[Clip]:
                 apex = (int(held[1]) + int(held[2])) / 2 if held else float(row["apex"])
                 clips.append(Clip(features, int(row["onset"]), int(row["offset"]), apex))
     return clips
+
+
+def still_rows() -> list[Rows]:
+    """What the motion stage says of still faces; none where there are no data."""
+    root = Path(os.environ.get("AUMER_TEST_DATA") or ROOT.parent / "shared" / "data")
+    found: list[Rows] = []
+    for name, first, last, _ in STILL:
+        for path in root.glob(f"videos*/{name}"):
+            found.append(stretch(analyze(path, load_settings()), first, last))
+    return found
 
 
 def table(report: Report, clips: list[Clip], fps: int) -> None:
@@ -224,6 +255,13 @@ def main() -> None:
         table(report, clips, fps)
     report.line(f"{arguments.clips} clips of noise alone, 200 frames/s, 30 rows/s, from the middle")
     table(report, [clip(seed, k, 200, 30, 1, size=0.0) for k in range(arguments.clips)], 200)
+    for noise in (1, 2, 3) if (stills := still_rows()) else ():
+        report.line(
+            f"{arguments.clips} clips of 200 frames/s, 30 rows/s, simulated movements in {noise} x "
+            "the noise of real still faces"
+        )
+        clips = [clip(seed, k, 200, 30, noise, stills=stills) for k in range(arguments.clips)]
+        table(report, clips, 200)
     if real := real_clips():
         report.line(f"{len(real)} annotated expressions of real videos, 14 to 30 frames/s")
         table(report, real, FPS)

@@ -242,6 +242,29 @@ def test_a_benchmark_without_published_rows_is_said_to_have_none() -> None:
     assert "| AUW-GCN 2023 |" in published_table("casme-sq")
 
 
+def test_variations_of_other_systems_do_not_stand_beside_a_run() -> None:
+    """Each system once, and the ablations of the one that ran."""
+
+    def shown(model: str | None) -> list[str]:
+        return [row.method for row in published.rows_for("casme2-5class", model)]
+
+    own = {
+        "cnn-lstm": "CNN-LSTM, three modalities: GRU",
+        "mfem-mffm": "ResNet34 + LSTM + MFEM",
+        "se-resnext50": "ResNet-50 on the rise",
+    }
+    systems = {"CNN-LSTM, three modalities", "MFEM + MFFM", "SE-ResNeXt-50 on the apex frame"}
+    for model in (*own, "graph"):
+        assert systems | {"LBP-SIP", "STCLQP"} <= set(shown(model))
+        assert {method in shown(model) for key, method in own.items() if key != model} == {False}
+    assert all(method in shown(model) for model, method in own.items())
+    left_out = len(shown(None)) - len(shown("graph"))
+    assert f"\n{left_out} variations of other systems" in published_table("casme2-5class", "graph")
+    assert "variations" not in published_table("casme-sq", "rules")
+    models = {one.model for one in published.every_system()} - {""}
+    assert models <= set(registry.names("recognizer"))
+
+
 def test_published_overall_f1_lie_between_macro_and_micro() -> None:
     """Pooled counts: a figure outside was mistyped, or comes from other counts."""
     for row in published.every_row():

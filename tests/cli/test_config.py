@@ -254,7 +254,7 @@ def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) ->
         ("protocol casme2-5class --set recognition.graph.x=1", "has no option 'x'; it has"),
         (
             "protocol casme2-5class --set recognition.graph.apex=foo",
-            "apex is a frame or one of both-ends",
+            "apex must be a frame, 0 or more, or one of both-ends",
         ),
         ("--set motion.flow=foo", "no flow is called 'foo'; there are dis,"),
         ("--set motion.rois=foo", "no ROI or landmark is called 'foo'; sets are"),

@@ -196,3 +196,12 @@ def test_a_move_stays_or_comes_back_at_a_time_or_at_many() -> None:
     both = moved([stays, returns], times, 2)
     assert both.shape == (101, 2) and moved([], 0.0, 2).tolist() == [0, 0]
     assert [moved([stays, returns], t, 2).tolist() for t in times.tolist()] == both.tolist()
+
+
+def test_the_covariance_of_slow_errors_is_that_of_their_paths() -> None:
+    slow = replace(noise(), white_x=(0.0,) * 12, white_y=(0.0,) * 12, degrees=1e6)
+    times = 3.0 * np.arange(20000)  # ten times as far apart as they are correlated
+    path = slow.path(np.random.default_rng(0), times).reshape(len(times), 24)
+    size = np.sqrt(np.diag(slow.slow_covariance()))
+    expected = slow.slow_covariance() / np.outer(size, size)
+    np.testing.assert_allclose(np.cov(path.T) / np.outer(size, size), expected, atol=0.05)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: Most frames after the onset that are stored unaligned until the next one with a face.
 _WAITS = 32
 #: Increase when results for the same settings change: invalidates older caches.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
