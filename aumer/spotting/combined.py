@@ -176,8 +176,8 @@ class CombinedSpotter(SpotterModel):
             levels, by_rules = self._rules(features)
             found, read = kept(
                 "judge",
-                features,
-                (self, self._judge, self._network.net, self._network.net.config, self._decoder),
+                (features, scores),
+                (self, self._rules, self._judge, self._decoder),
                 {**self.digests, "settings": asdict(self._settings)},
                 lambda: judge.described(features, scores, by_rules, by_network, self._settings),
                 lambda found: {"read": found[1], **packed_expressions(found[0])},

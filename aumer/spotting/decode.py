@@ -146,7 +146,7 @@ class Decoder(TrackDecoder):
         of_kind = {
             kind: kept(
                 f"decoder, {kind}",
-                scores,
+                (scores,),
                 (self,),
                 plain(self),
                 partial(self._of_kind, scores, usable, bridged, kind, rate),

@@ -266,7 +266,7 @@ class NetSpotter(SpotterModel):
         axis = features.times, features.frames, features.valid
         found = kept(
             "scores",
-            features,
+            (features,),
             (self.net, self.net.config),
             {
                 **self.digests,

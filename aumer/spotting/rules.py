@@ -225,7 +225,7 @@ class RuleSpotter(SpotterModel):
         """
         values, spotted = stages.kept(
             "rules",
-            features,
+            (features,),
             (self,),
             self._about,
             lambda: self._spotted(features),
@@ -255,7 +255,7 @@ class RuleSpotter(SpotterModel):
         for k in range(count):
             for run, chosen, candidate in stages.kept(
                 f"rules, part {k + 1} of {count}",
-                features,
+                (features,),
                 (self,),
                 self._about,
                 partial(self._part, paths, features, (k, count)),

@@ -22,6 +22,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -46,15 +47,15 @@ _AT_ONCE = 1 << 24
 
 @dataclass
 class _Run:
-    """The digests of one run's inputs, so that each is made once; they hold the inputs."""
+    """The digests of one run's inputs, so that each is made once."""
 
     cache: StageCache
-    known: dict[int, tuple[Features | Scores, str]] = field(default_factory=dict)
+    known: WeakKeyDictionary[Features | Scores, str] = field(default_factory=WeakKeyDictionary)
 
     def content(self, of: Features | Scores) -> str:
-        if id(of) not in self.known:
-            self.known[id(of)] = of, _content(of)
-        return self.known[id(of)][1]
+        if of not in self.known:
+            self.known[of] = _content(of)
+        return self.known[of]
 
 
 _run: ContextVar[_Run | None] = ContextVar("stages", default=None)
@@ -78,7 +79,7 @@ def kept_in(store: StageCache | None) -> Iterator[None]:
 
 def kept(
     stage: str,
-    of: Features | Scores,
+    of: Sequence[Features | Scores],
     by: Sequence[object],
     about: Mapping[str, Any],
     compute: Callable[[], T],
@@ -89,18 +90,18 @@ def kept(
 
     Args:
         stage: name of the stage, and of the part of it.
-        of: the input; its content counts.
+        of: the inputs, equally long; their content counts.
         by: the objects whose code runs.
         about: everything else that the numbers depend on, as JSON values.
         pack, unpack: to arrays and back, bit for bit.
     """
     run = _run.get()
-    if run is None or len(of) <= LONG_ROWS or not all(_is_aumers(one) for one in by):
+    if run is None or len(of[0]) <= LONG_ROWS or not all(_is_aumers(one) for one in by):
         return compute()
     name = digest(
         {
             "stage": stage,
-            "of": run.content(of),
+            "of": [run.content(one) for one in of],
             "by": [f"{type(one).__module__}.{type(one).__qualname__}" for one in by],
             "about": dict(about),
             **_made_by(),
