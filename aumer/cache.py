@@ -3,7 +3,8 @@
 Chunks are written as they finish, so an interrupted run continues where it stopped; a finished run
 leaves one `.npz`. The key covers content, settings and versions (`analysis.cache_key`): other
 settings give another file, so stale features are never read. Each file names its key and its
-arrays; one that was swapped or lacks an array is computed again.
+arrays; one that was swapped or lacks an array is computed again. Beside it lies what the stages
+after the features have given for a video of hours (`StageCache`).
 """
 
 from __future__ import annotations
@@ -68,6 +69,12 @@ class FeatureCache:
         self._last: tuple[int, Arrays] = (-1, {})
         self._whole: Arrays | None = None
 
+    def stages(self) -> StageCache | None:
+        """The cache of what follows from these features; `None` if nothing is stored."""
+        if self._folder is None or self._key is None:
+            return None
+        return StageCache(self._folder, self._key)
+
     def whole(self) -> Arrays | None:
         """The finished features, or `None`. Once read, this object holds them."""
         if self._folder is not None and self._whole is None:
@@ -119,6 +126,17 @@ class FeatureCache:
         last, state = self._last
         return {**self._held.get(number), **(state if number == last else {})}
 
+    def end(self, arrays: Arrays) -> None:
+        """Store, beside the chunks, that all are there, and what else the whole is made of."""
+        if self._folder is not None:
+            self._write(self._chunks / "end.npz", arrays, "end")
+
+    def ended(self) -> Arrays | None:
+        """What was stored by `end`; `None` if nothing was."""
+        if self._folder is None:
+            return None
+        return _read(self._chunks / "end.npz", self._label("end"))
+
     @property
     def _chunks(self) -> Path:
         assert self._folder is not None
@@ -136,33 +154,69 @@ class FeatureCache:
 
     def _write(self, path: Path, arrays: Arrays, part: int | str) -> bool:
         """Write the file; returns whether that succeeded."""
-        names = json.dumps([self._label(part), sorted(arrays)])
-
-        def save(file: IO[bytes]) -> None:
-            write_arrays(file, [*arrays.items(), (_HOLDS, np.array(names))], written=rested)
-
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, save, overwrite=True)
-            return True
-        except (OSError, UsageError, ValueError) as error:  # the last is zipfile's, of a full disk
-            with contextlib.suppress(OSError):
-                path.parent.rmdir()  # only if it is empty
-            # Another run finished the same features and removed the folder: nothing is left to
-            # write.
-            if self.whole() is None:
-                self._not_kept(error)
-            return False
+        error = _write(path, arrays, self._label(part))
+        # Another run may have finished the same features and removed the folder: then nothing is
+        # left to write.
+        if error is not None and self.whole() is None:
+            self._not_kept(error)
+        return error is None
 
     def _not_kept(self, error: Exception) -> None:
-        if str(self._folder) in _warned:
-            return
-        _warned.add(str(self._folder))
-        _log.warning(
-            "the features cannot be kept in the cache %s, so the next run measures them again: %s",
-            self._folder,
-            error,
-        )
+        if _first_time(self._folder):
+            _log.warning(
+                "the features cannot be kept in the cache %s, so the next run measures them again: "
+                "%s",
+                self._folder,
+                error,
+            )
+
+
+class StageCache:
+    """What the stages after the features gave: one file for each, in a folder beside the features.
+
+    It never makes a run fail, as `FeatureCache` does not. At its end a run deletes what it neither
+    read nor wrote, so a folder never holds more than one run has made; a run with other settings
+    that works at the same time then loses no result, only its protection.
+
+    Args:
+        folder, key: those of the features.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], key: str) -> None:
+        self._folder, self._key = expanded(folder), key
+        self._used: set[str] = set()
+
+    def get(self, name: str) -> Arrays | None:
+        """What was stored by that name, in this run or another one; `None` if nothing was."""
+        found = _read(self._path(name), self._label(name))
+        if found is not None:
+            self._used.add(self._path(name).name)
+        return found
+
+    def put(self, name: str, arrays: Arrays) -> None:
+        """Store it; a name must stand for everything that the arrays depend on."""
+        self._used.add(self._path(name).name)
+        error = _write(self._path(name), arrays, self._label(name))
+        if error is not None and _first_time(self._folder):
+            _log.warning(
+                "what was decided cannot be kept in the cache %s, so a run after a kill decides "
+                "again: %s",
+                self._folder,
+                error,
+            )
+
+    def drop_others(self) -> None:
+        """Delete what this object neither read nor wrote."""
+        with contextlib.suppress(OSError):
+            for path in list(self._path("").parent.iterdir()):
+                if path.suffix == ".npz" and path.name not in self._used:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{self._key}.stages" / f"{name}.npz"
+
+    def _label(self, name: str) -> str:
+        return f"{self._key}/stages/{name}"
 
 
 #: Bytes of chunks that a run holds in memory; a quarter of an hour at 30 frames/s has 23 MB.
@@ -312,9 +366,34 @@ def _read(path: Path, label: str) -> Arrays | None:
         found = read_arrays(path, "features")
         holds = json.loads(str(found.pop(_HOLDS)))
     except (UsageError, KeyError, ValueError) as error:
-        _log.debug("%s is made anew: %s: %s", path, type(error).__name__, error)
+        if not isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
+            _log.info("%s is made anew: %s", path, error)
         return None
     if holds != [label, sorted(found)]:
-        _log.debug("%s is made anew: it holds something else", path)
+        _log.info("%s is made anew: it holds something else", path)
         return None
     return found
+
+
+def _write(path: Path, arrays: Arrays, label: str) -> Exception | None:
+    """Write the file; returns the error if that failed."""
+    names = json.dumps([label, sorted(arrays)])
+
+    def save(file: IO[bytes]) -> None:
+        write_arrays(file, [*arrays.items(), (_HOLDS, np.array(names))], written=rested)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, save, overwrite=True)
+    except (OSError, UsageError, ValueError) as error:  # the last is zipfile's, of a full disk
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # only if it is empty
+        return error
+    return None
+
+
+def _first_time(folder: Path | None) -> bool:
+    """Whether the log does not say yet that nothing can be kept in a folder."""
+    told = str(folder) in _warned
+    _warned.add(str(folder))
+    return not told

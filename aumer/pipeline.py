@@ -55,7 +55,7 @@ from aumer.session import (
     require_second_pass,
     versions,
 )
-from aumer.spotting import noise
+from aumer.spotting import noise, stages
 from aumer.spotting.interface import SpotterModel, code_of, spotted
 from aumer.spotting.interface import resolve as resolve_spotter
 from aumer.types import ActingUnit, Expression, FaceTrack, Features, Moment, Scores, VideoInfo
@@ -248,6 +248,8 @@ class Spotter:
             require_second_pass(video)
         check_face(self.settings.face)
         content = content_digest(video, fps=run.fps)
+        cache = cache_of(run.cache, content, self.settings, run.start, run.end)
+        store = None if cache is None else cache.stages()
         with telling(run.progress) as tell:
             found = analyze_all(
                 video,
@@ -255,11 +257,12 @@ class Spotter:
                 fps=run.fps,
                 start=run.start,
                 end=run.end,
-                cache=cache_of(run.cache, content, self.settings, run.start, run.end),
+                cache=cache,
                 progress=tell,
                 workers=run.workers,
                 trackers=self._trackers,
             )
+        del cache  # it may hold the arrays of all faces
         motion = asdict(self.settings.motion)
         found = tuple(replace(a, features=replace(a.features, motion=motion)) for a in found)
         if self.settings.face.follow == "all":
@@ -267,7 +270,8 @@ class Spotter:
         else:
             require_face(found[0], self.settings, run.min_coverage)
         require_motion(found, self.settings, run.min_coverage)
-        return tuple(self._result(one, video, run, content) for one in found)
+        with stages.kept_in(store):
+            return tuple(self._result(one, video, run, content) for one in found)
 
     def _result(
         self, analysis: Analysis, video: Source, run: VideoRun, content: str | None

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ import pytest
 import aumer
 from aumer import cache as caches
 from aumer import foreign
-from aumer.cache import FeatureCache, parked, rested, roomy
+from aumer.cache import Arrays, FeatureCache, StageCache, parked, rested, roomy
 from aumer.config import load_settings
+from aumer.motion import analysis
 from aumer.results import spot_result
-from aumer.results.schema import compact, compact_texts
+from aumer.results.schema import compact, compact_text
 from aumer.simulate.features import simulate_features
-from aumer.spotting import decode, noise
-from aumer.spotting.interface import resolve
+from aumer.spotting import decode, noise, stages
+from aumer.spotting.interface import Spotted, resolve
+from aumer.spotting.rules import RuleSpotter
 from aumer.testing.moving_face import film, smile
 from aumer.types import Features, runs
 
@@ -87,6 +90,36 @@ def test_a_kill_costs_ten_seconds_of_work_at_most(long_film: Path, tmp_path: Pat
     assert 0 <= last[0] - seen[0] + 1 <= TEN_SECONDS
     assert found == aumer.spot(long_film, model="rules")
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npz"]
+
+
+@pytest.mark.slow
+def test_frames_are_not_decoded_again_to_be_joined(
+    long_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the motion is joined and stored: the next run joins, and decodes nothing."""
+    monkeypatch.setattr(analysis, "_LONG_CHUNKS", 0)
+    whole = aumer.spot(long_film, model="rules")
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as now:
+        now.setattr(FeatureCache, "finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            aumer.spot(long_film, model="rules", cache=tmp_path)
+
+    def decoded(done: int, estimate: int | None) -> None:
+        raise AssertionError(f"frame {done} was decoded again")
+
+    (end,) = tmp_path.rglob("end.npz")
+    again = aumer.spot(long_film, model="rules", cache=tmp_path, progress=decoded)
+    assert again == whole
+    assert again.features is not None and whole.features is not None
+    for name in ("values", "times", "frames", "confidence", "eyelids", "head"):
+        np.testing.assert_array_equal(
+            getattr(again.features, name), getattr(whole.features, name), err_msg=name
+        )
+    assert not end.exists()
 
 
 def chunk(seed: int) -> dict[str, Any]:
@@ -181,6 +214,9 @@ def test_arrays_are_written_piece_by_piece(tmp_path: Path, monkeypatch: pytest.M
         for name, array in arrays.items():
             np.testing.assert_array_equal(found[name], array)
             assert found[name].dtype == array.dtype
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        stored = {m.filename for m in archive.infolist() if m.compress_type == zipfile.ZIP_STORED}
+    assert stored == {"a.npy", "face.npy", "every_other.npy", "column.npy"}  # noise stays as large
 
 
 @pytest.fixture(scope="module")
@@ -258,15 +294,203 @@ def test_the_noise_of_a_face_is_computed_once(
     assert noise.movements_of(minutes, load_settings().rules) is not first  # nothing is kept
 
 
+# What the stages after the motion have given
+
+
+class Noted(StageCache):
+    """Says what it is asked for, and raises after it has stored so many."""
+
+    def __init__(self, folder: Path, most: int = 100) -> None:
+        super().__init__(folder, "key")
+        self.most = most
+        self.read: list[str] = []
+        self.made: list[str] = []
+
+    def get(self, name: str) -> Arrays | None:
+        found = super().get(name)
+        if found is not None:
+            self.read.append(name)
+        return found
+
+    def put(self, name: str, arrays: Arrays) -> None:
+        if len(self.made) == self.most:
+            raise KeyboardInterrupt
+        super().put(name, arrays)
+        self.made.append(name)
+
+
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three minutes are long."""
+    monkeypatch.setattr(stages, "LONG_ROWS", 1000)
+    monkeypatch.setattr(stages, "PART_ROWS", 2000)
+
+
+def decided(store: StageCache | None, features: Features, **changes: Any) -> Spotted:
+    model = resolve("combined", load_settings(overrides=changes))
+    with stages.kept_in(store):
+        return model(features)
+
+
+def assert_same(a: Spotted, b: Spotted) -> None:
+    assert a[1] == b[1]
+    assert a[0].values.tobytes() == b[0].values.tobytes()
+    assert a[0].channels == b[0].channels
+
+
+@pytest.mark.usefixtures("long")
+def test_a_run_goes_on_after_the_last_stage(minutes: Features, tmp_path: Path) -> None:
+    """Stopped after every stage in turn: none is computed again, and the result is the same."""
+    usual = decided(None, minutes)
+    assert len(usual[1]) >= 5
+    made: list[str] = []
+    for _ in range(20):
+        store = Noted(tmp_path, most=1)
+        try:
+            found = decided(store, minutes)
+        except KeyboardInterrupt:
+            made += store.made
+            continue
+        break
+    made += store.made
+    # Scores, the decoder's two kinds, two parts of the rules and all of them, the judge.
+    assert len(made) == len(set(made)) == 7
+    assert_same(found, usual)
+    again = Noted(tmp_path)
+    assert_same(decided(again, minutes), usual)
+    assert not again.made and len(again.read) == 5  # no parts of the rules
+    assert len(list((tmp_path / "key.stages").iterdir())) == 5
+
+
+_DECIDES = """
+import os, signal, sys
+from pathlib import Path
+from aumer.cache import StageCache
+from aumer.config import load_settings
+from aumer.simulate.features import simulate_features
+from aumer.spotting import stages
+from aumer.spotting.interface import resolve
+stages.LONG_ROWS, stages.PART_ROWS = 1000, 2000
+put, left = StageCache.put, [int(sys.argv[2])]
+def counted(self, name, arrays):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, name, arrays)
+    print(name, flush=True)
+StageCache.put = counted
+(video,) = simulate_features(1, minutes=3.0, seed=5)
+with stages.kept_in(StageCache(Path(sys.argv[1]), "key")):
+    resolve("combined", load_settings())(video.features)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("long")
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_a_kill_among_the_stages_costs_one_of_them(tmp_path: Path) -> None:
+    """SIGKILL in another process, and what this one makes of what that one has left."""
+    done = subprocess.run(
+        [sys.executable, "-c", _DECIDES, str(tmp_path), "3"], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-300:]
+    (video,) = simulate_features(1, minutes=3.0, seed=5)
+    store = Noted(tmp_path)
+    found = decided(store, video.features)
+    assert store.read == done.stdout.decode().split()
+    assert len(store.read) == 3 and len(store.made) == 4
+    assert_same(found, decided(None, video.features))
+
+
+@pytest.mark.usefixtures("long")
+def test_nothing_stale_is_taken(
+    minutes: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After other settings, other motion, other code: what does not depend on it, and no more."""
+    first = Noted(tmp_path)
+    decided(first, minutes)
+    other = {"rules": {"min_height": 0.01}}
+    store = Noted(tmp_path)
+    assert_same(decided(store, minutes, **other), decided(None, minutes, **other))
+    assert store.read == first.made[:3]  # scores and decoder
+    assert not set(store.made) & set(first.made)
+
+    values = minutes.values.copy()
+    values[100, 3, 1] += 0.01
+    moved = replace(minutes, values=values)
+    store = Noted(tmp_path)
+    assert_same(decided(store, moved), decided(None, moved))
+    assert not store.read
+
+    monkeypatch.setattr(stages, "_made_by", lambda: {"code": "other"})
+    store = Noted(tmp_path)
+    decided(store, moved)
+    assert not store.read and len(store.made) == 7
+
+
+@pytest.mark.usefixtures("long")
+def test_a_damaged_stage_is_made_anew(
+    minutes: Features, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = decided(Noted(tmp_path), minutes)
+    paths = sorted((tmp_path / "key.stages").iterdir())
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-40])
+    store = Noted(tmp_path)
+    with caplog.at_level("INFO", logger="aumer"):
+        assert_same(decided(store, minutes), usual)
+    assert len(store.made) == len(paths) and not store.read
+    assert sum("is made anew" in r.getMessage() for r in caplog.records) == len(paths)
+    # One that was put in another's place is none of its own.
+    paths[0].write_bytes(paths[1].read_bytes())
+    assert_same(decided(Noted(tmp_path), minutes), usual)
+
+
+def test_stages_of_short_videos_and_of_own_parts_are_not_kept(
+    minutes: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(Noted(tmp_path), minutes)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(stages, "LONG_ROWS", 1000)
+
+    class Mine(RuleSpotter):
+        pass
+
+    store = Noted(tmp_path)
+    with stages.kept_in(store):
+        found = Mine.from_settings(load_settings())(minutes)
+    assert not store.made
+    assert found[1] == resolve("rules", load_settings())(minutes)[1]
+
+
+@pytest.mark.usefixtures("long")
+def test_where_nothing_can_be_kept_the_run_goes_on(
+    minutes: Features, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "key.stages").write_text("a file where the folder should be")
+    with caplog.at_level("WARNING", logger="aumer"):
+        assert_same(decided(Noted(tmp_path), minutes), decided(None, minutes))
+    assert sum("cannot be kept" in r.getMessage() for r in caplog.records) == 1
+
+
 def test_numbers_are_written_as_json_writes_them() -> None:
     rng = np.random.default_rng(0)
-    odd = [0, -0.0, 1, 1e-4, 9.9e-5, np.nan, 1e15, 1e16, 123456789, 3.0e-45, 3.4e38]
+    odd = [0, -0.0, 1, 1e-4, 9.9e-5, np.nan, 1e15, 1e16, 123456789, 3.0e-45, 3.4e38, 0.1, 0.01]
+    short = [k / 10**d for d in range(1, 7) for k in (1, 3, 9, 10**d - 1)]
     values = np.concatenate(
-        [rng.random(5000), 10 ** rng.uniform(-12, 9, 5000), -rng.random(50), odd]
+        [
+            rng.random(100_000),
+            10 ** rng.uniform(-12, 9, 5000),
+            10 ** rng.uniform(-4, 0, 50_000),
+            rng.integers(0, 1000, 5000) / 1000,
+            -rng.random(50),
+            0.5 ** np.arange(20),
+            short,
+            np.nextafter(np.array(short, np.float32), np.float32(1)),
+            odd,
+        ]
     ).astype(np.float32)
-    assert (
-        ",".join(compact_texts(values)) == json.dumps(compact(values), separators=(",", ":"))[1:-1]
-    )
+    assert compact_text(values) == json.dumps(compact(values), separators=(",", ":"))[1:-1]
 
 
 def test_json_in_pieces_is_json(minutes: Features, monkeypatch: pytest.MonkeyPatch) -> None:

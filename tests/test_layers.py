@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "compiled tables workers remote",
         "web",
         "graph",
-        "config cache video evaluation",
+        "config cache video evaluation source_code",
         "learning flow",
         "face motion",
         "spotting recognition simulate results report",

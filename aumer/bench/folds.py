@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aumer.bench.code import code_of, code_of_part, machine
+from aumer.bench.code import code_of_part, machine
 from aumer.bench.result import versions
 from aumer.bench.split import Fold
 from aumer.bench.store import FOLD_FORMAT, WEIGHTS, Store, weights_record
@@ -18,6 +18,7 @@ from aumer.bench.task import Items_, Progress, Task, Work
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.process import Momentary
+from aumer.source_code import code_of
 from aumer.workers import Workers
 
 _log = logging.getLogger("aumer")

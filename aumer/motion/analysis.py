@@ -54,6 +54,11 @@ FEATURES_VERSION = 10
 _SAME_GAP_S = 2e-3
 
 
+#: Chunks from which on joining them after a kill is worth a file that says that all are there:
+#: to decode the frames before once more takes seconds.
+_LONG_CHUNKS = 50
+
+
 class Watch(Protocol):
     """Observer of the frames during analysis, so that they need not be decoded again."""
 
@@ -152,25 +157,40 @@ def analyze_all(
         # The key identifies the content; the file may have been renamed.
         with closing(opened()) as now:
             return tuple(replace(one, video=now.info) for one in unpacked(kept))
-    found: tuple[Analysis, ...] = ()
-    for place in reached(
-        lambda keep: opened(keep=keep),
-        settings,
-        frames=frames,
-        watch=watch,
-        cache=cache,
-        progress=progress,
-        workers=workers,
-        trackers=trackers,
-    ):
-        if place.over:
-            found = place.measured()
+    found = _joined_again(cache, opened, settings)
+    if not found:
+        for place in reached(
+            lambda keep: opened(keep=keep),
+            settings,
+            frames=frames,
+            watch=watch,
+            cache=cache,
+            progress=progress,
+            workers=workers,
+            trackers=trackers,
+        ):
+            if place.over:
+                found = place.measured()
     cache.finish(packed(found))
     for one in found:
         rested(one.track.landmarks)
         rested(one.features.values)
     give_back_memory()
     return found
+
+
+def _joined_again(
+    cache: FeatureCache, opened: Callable[[], VideoReader], settings: Settings
+) -> tuple[Analysis, ...]:
+    """The analyses of a run that was killed after the last frame; empty if there was none."""
+    end = cache.ended()
+    if end is None or cache.chunks() != int(end["chunks"]):
+        return ()
+    use_threads()
+    grid = FrameGrid.of(settings.motion.rate, end["indices"], end["times"])
+    with closing(opened()) as now:
+        found = join(cache.get, int(end["chunks"]), grid, now.info, settings)
+    return tuple(replace(one, notes=notes_of(end)) for one in found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,6 +323,10 @@ def reached(
             chunk = _Chunk(pool, motions, settings)
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
+    if done > _LONG_CHUNKS and keeps_s is None:
+        indices, times = frame_grid.seen()
+        about = {"chunks": np.array(done), "indices": indices, "times": times}
+        cache.end({**about, **noted(earlier, logged)})
     give_back_memory()
     yield Reached(frame, face, measured, over=True)
 

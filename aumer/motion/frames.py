@@ -86,6 +86,14 @@ class FrameGrid:
         self._times = array("d")
         self._lock = threading.Lock()
 
+    @classmethod
+    def of(cls, rate: float, indices: IntArray, times: TimeArray) -> FrameGrid:
+        """The grid after it has seen these decoded frames; for `seen` alone."""
+        grid = cls(rate)
+        grid._indices.frombytes(indices.tobytes())
+        grid._times.frombytes(times.tobytes())
+        return grid
+
     def seen(self) -> tuple[IntArray, TimeArray]:
         """Ordinals and times of the decoded frames, except forgotten ones."""
         with self._lock:

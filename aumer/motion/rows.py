@@ -31,14 +31,17 @@ def resample(
         path = np.concatenate(
             [np.zeros((1, rois, 2)), np.cumsum(steps[begin:end], axis=0, dtype=np.float64)]
         )
-        # An instant beyond the run's end only by rounding belongs to it.
-        inside = np.flatnonzero((grid >= at[0] - 1e-3 / rate) & (grid <= at[-1] + 1e-3 / rate))
-        if len(inside) < 2:
+        # An instant beyond the run's end only by rounding belongs to it. Searched for, since in ten
+        # hours there may be tens of thousands of runs.
+        first_row = int(np.searchsorted(grid, at[0] - 1e-3 / rate))
+        after = int(np.searchsorted(grid, at[-1] + 1e-3 / rate, side="right"))
+        if after - first_row < 2:
             continue
         flat = path.reshape(len(path), -1)
+        instants = grid[first_row:after]
         # Column by column: ten hours would need half a gigabyte at once.
         for column, into in zip(flat.T, values.reshape(rows, -1).T, strict=True):
-            into[inside[:-1]] = np.diff(np.interp(grid[inside], at, column))
+            into[first_row : after - 1] = np.diff(np.interp(instants, at, column))
     valid = np.asarray(np.isfinite(values).all(axis=(1, 2)), np.bool_)
     return grid[:rows], values, valid
 

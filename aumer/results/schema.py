@@ -68,16 +68,52 @@ def compact(values: FloatArray) -> list[float | None]:
     return found
 
 
-def compact_texts(values: FloatArray) -> list[str]:
-    """What JSON writes for `compact`, in half the time."""
-    texts = values.astype("U32")
-    found: list[str] = texts.tolist()
-    # Of these numbers numpy writes the shortest digits as Python does; of others with an exponent.
-    usual = (values == 0) | ((np.abs(values) > 1.001e-4) & (np.abs(values) <= 1))
-    others = np.flatnonzero(~usual | (texts.astype(np.float64).astype(np.float32) != values))
+#: Digits after the point that `compact_text` writes by itself: nine that count, after three zeros.
+_DECIMALS = 12
+#: The numbers below 10,000 as four characters each.
+_FOUR = np.array([f"{n:04d}".encode() for n in range(10_000)]).view(np.uint8).reshape(-1, 4)
+#: Most characters of a number in JSON, and of its comma.
+_WIDEST = 26
+
+
+def compact_text(values: FloatArray) -> str:
+    """What JSON writes for `compact`, without the brackets, in a tenth of the time: ten hours of
+    scores are fourteen million numbers.
+    """
+    wide = values.astype(np.float64)
+    # For numbers from .001 to 1, which most scores are: the fewest digits that round-trip, as a
+    # whole number of units of the twelfth decimal. Around powers of two the shortest digits need
+    # not be the nearest.
+    ours = (wide > 1.001e-3) & (wide < 1) & (values.view(np.uint32) & 0x7FFFFF != 0)
+    units = np.zeros(len(values), np.int64)
+    todo = np.flatnonzero(ours)
+    zeros = (wide[todo] < 0.1).astype(np.int64) + (wide[todo] < 0.01)
+    for digits in range(6, 10):
+        scale = 10.0 ** (digits + zeros)
+        rounded = np.rint(wide[todo] * scale)
+        good = (rounded / scale).astype(np.float32) == values[todo]
+        power = 10 ** (_DECIMALS - digits - zeros[good])
+        units[todo[good]] = rounded[good].astype(np.int64) * power
+        todo, zeros = todo[~good], zeros[~good]
+    ours[todo] = False  # none: infinitely many digits would be needed, so leave it to `compact`
+    text = np.empty((len(values), _WIDEST), np.uint8)
+    text[:, :2] = np.frombuffer(b"0.", np.uint8)
+    for k in range(0, _DECIMALS, 4):
+        text[:, 2 + k : 6 + k] = _FOUR[units // 10 ** (_DECIMALS - 4 - k) % 10_000]
+    # Zeros at the end are left out.
+    last = _DECIMALS - (text[:, 1 + _DECIMALS : 1 : -1] != ord("0")).argmax(axis=1)
+    lengths = 2 + last
+    unknown = np.isnan(wide)
+    text[unknown, :4] = np.frombuffer(b"null", np.uint8)
+    lengths[unknown] = 4
+    others = np.flatnonzero(~(ours | unknown))
     for i, value in zip(others.tolist(), compact(values[others]), strict=True):
-        found[i] = "null" if value is None else repr(value)
-    return found
+        written = repr(value).encode()
+        lengths[i] = len(written)
+        text[i, : len(written)] = np.frombuffer(written, np.uint8)
+    text[np.arange(len(values)), lengths] = ord(",")
+    written_all: bytes = text[np.arange(_WIDEST) <= lengths[:, None]][:-1].tobytes()
+    return written_all.decode("ascii")
 
 
 @dataclass(frozen=True)

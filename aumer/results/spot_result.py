@@ -20,7 +20,7 @@ from aumer.foreign import reason, shown
 from aumer.results.schema import (
     Node,
     compact,
-    compact_texts,
+    compact_text,
     jsonable,
     printable,
     units_read,
@@ -462,7 +462,7 @@ def _listed(values: npt.NDArray[Any]) -> Iterator[str]:
     for begin in range(0, len(values), _AT_ONCE):
         piece = values[begin : begin + _AT_ONCE]
         if piece.dtype == np.float32:
-            text = ",".join(compact_texts(piece))
+            text = compact_text(np.ascontiguousarray(piece))
         else:
             text = _dumps(piece.tolist())[1:-1]
         yield "," * bool(begin) + text

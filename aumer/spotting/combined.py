@@ -18,9 +18,10 @@ from aumer.graph import AUGraph
 from aumer.process import give_back_memory
 from aumer.spotting import judge
 from aumer.spotting.interface import SpotterModel
-from aumer.spotting.network import LONG_ROWS, NetSpotter
+from aumer.spotting.network import NetSpotter
 from aumer.spotting.noise import computed_once
 from aumer.spotting.rules import RuleSpotter
+from aumer.spotting.stages import LONG_ROWS, kept, packed_expressions, unpacked_expressions
 from aumer.strict import plain
 from aumer.types import Expression, Features, Scores
 
@@ -173,7 +174,15 @@ class CombinedSpotter(SpotterModel):
             give_back_memory()
         with computed_once():
             levels, by_rules = self._rules(features)
-            found, read = judge.described(features, scores, by_rules, by_network, self._settings)
+            found, read = kept(
+                "judge",
+                features,
+                (self, self._judge, self._network.net, self._network.net.config, self._decoder),
+                {**self.digests, "settings": asdict(self._settings)},
+                lambda: judge.described(features, scores, by_rules, by_network, self._settings),
+                lambda found: {"read": found[1], **packed_expressions(found[0])},
+                lambda arrays: (unpacked_expressions(arrays), arrays["read"]),
+            )
         tracks = Scores(
             np.column_stack([levels.values, scores.values]),
             features.times,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,12 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from aumer._moved import moved
+from aumer.cache import Arrays
 from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.parts import TrackDecoder
-from aumer.strict import KEEPS, require, within
+from aumer.spotting.stages import kept
+from aumer.strict import KEEPS, plain, require, within
 from aumer.types import (
     KINDS,
     BoolArray,
@@ -139,7 +143,18 @@ class Decoder(TrackDecoder):
             return ()
         bridged = runs(_bridged(usable, round(self.bridge_s * rate)))
         # One kind after the other, since hours of tracks in double precision are large.
-        of_kind = {kind: self._of_kind(scores, usable, bridged, kind, rate) for kind in KINDS}
+        of_kind = {
+            kind: kept(
+                f"decoder, {kind}",
+                scores,
+                (self,),
+                plain(self),
+                partial(self._of_kind, scores, usable, bridged, kind, rate),
+                _packed,
+                _unpacked,
+            )
+            for kind in KINDS
+        }
         found: list[Expression] = []
         for run, (begin, _) in enumerate(bridged):
             for kind, rival in zip(KINDS, reversed(KINDS), strict=True):
@@ -271,8 +286,10 @@ class Decoder(TrackDecoder):
             shared = (np.minimum(b, offset) - np.maximum(a, onset) + 1).clip(0)
             iou = shared / (b - a + offset - onset + 2 - shared)
             fixed[near] *= np.exp(-(iou**2) / self.overlap)
+            before = best[near]
             grade(near)
-            for k in near[best[near] >= self.least].tolist():
+            # Of the others the heap still holds the rank.
+            for k in near[(best[near] != before) & (best[near] >= self.least)].tolist():
                 heapq.heappush(ranked, (-float(best[k]), k))
         return [one for one in found if one[3] >= self.threshold]
 
@@ -314,6 +331,24 @@ class _Side:
 
 
 _Found = tuple[int, int, int, float]
+
+
+def _packed(found: list[list[_Found]]) -> Arrays:
+    """Those of all runs as arrays for a file."""
+    flat = [one for of_run in found for one in of_run]
+    return {
+        "counts": np.array([len(of_run) for of_run in found], np.int64),
+        "rows": np.array([one[:3] for one in flat], np.int64).reshape(-1, 3),
+        "scores": np.array([one[3] for one in flat], np.float64),
+    }
+
+
+def _unpacked(arrays: Arrays) -> list[list[_Found]]:
+    """The inverse of `_packed`."""
+    each = zip(*arrays["rows"].T.tolist(), arrays["scores"].tolist(), strict=True)
+    return [list(islice(each, of_run)) for of_run in arrays["counts"].tolist()]
+
+
 #: Apexes, and expressions, that are processed together: bounds the memory.
 _TOGETHER = 1024
 

@@ -180,7 +180,7 @@ def described(
         settings: constants that define the units of noise.
     """
     # The peaks of the rules are in units of their proposing settings.
-    unmeasured = [replace(e, peak=None) for e in (*by_rules, *by_network)]
+    unmeasured = [e if e.peak is None else replace(e, peak=None) for e in (*by_rules, *by_network)]
     with_heights = with_peaks(unmeasured, features, settings)
     by_rules = with_heights[: len(by_rules)]
     by_network = [e for e in with_heights[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]

@@ -22,16 +22,16 @@ from aumer.learning.machine import device_of
 from aumer.log_capture import collected_warnings
 from aumer.process import give_back_memory, use_threads
 from aumer.registry import REGISTERED_ELSEWHERE
+from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.parts import TrackDecoder
+from aumer.spotting.stages import LONG_ROWS, kept
 from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, does not change scores.
 CHUNK_S = 120.0
-#: Rows from which on the memory that it used is worth giving back: an hour at 30 a second.
-LONG_ROWS = 100_000
 #: Seconds after its look-ahead from which on decoded expressions no longer change.
 _SETTLES_S = 2.0
 
@@ -263,7 +263,21 @@ class NetSpotter(SpotterModel):
         """
         self._require_rate(features.rate, "the features' rate is")
         use_threads()
-        found = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
+        axis = features.times, features.frames, features.valid
+        found = kept(
+            "scores",
+            features,
+            (self.net, self.net.config),
+            {
+                **self.digests,
+                "config": self.net.config.to_dict(),
+                "device": self._device,
+                "chunk_s": CHUNK_S,
+            },
+            lambda: self.net.scores(features, chunk_s=CHUNK_S, device=self._device),
+            lambda scores: {"values": scores.values},
+            lambda arrays: Scores(arrays["values"], *axis, CHANNELS),
+        )
         if len(found) > LONG_ROWS:
             give_back_memory()
         if not np.isfinite(found.values[found.valid]).all():

@@ -157,15 +157,21 @@ class FaceMovements:
                 for movements in parts:
                     yield mine, movements[:, None], rows
 
-    def alike(self, min_height: float, numbers: Iterable[int] | None = None) -> Iterator[Alike]:
+    def alike(
+        self,
+        min_height: float,
+        numbers: Iterable[int] | None = None,
+        share: tuple[int, int] = (0, 1),
+    ) -> Iterator[Alike]:
         """All runs, or those of these numbers, by length; a long one movement by movement.
 
         Args:
             min_height: least threshold, in outer-eye distances.
+            share: (k, n) for the k-th of n parts of them, in order.
         """
-        for mine, movements, rows in self._pieces(
-            range(len(self.spans)) if numbers is None else numbers
-        ):
+        every = list(self._pieces(range(len(self.spans)) if numbers is None else numbers))
+        k, n = share
+        for mine, movements, rows in every[k * len(every) // n : (k + 1) * len(every) // n]:
             hold, length = int(self._holds[mine[0]]), rows.shape[-1]
             at = self._first_levels[mine][:, None, None] + np.arange(-(-length // hold))
             levels = np.maximum(min_height, self._levels[movements, at])

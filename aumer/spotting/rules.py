@@ -24,16 +24,21 @@ The constants are in ``configs/default.toml``, in seconds and in outer-eye dista
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import pairwise
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
+from aumer.cache import Arrays
 from aumer.config import RuleSettings, Settings
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
+from aumer.spotting import stages
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
 from aumer.spotting.noise import (
@@ -93,6 +98,23 @@ class _Candidate(Moment):
         # The return of one movement is not the departure of another: a region's flank is used once.
         flanks = min(self.rise, self.fall, other.rise, other.fall)
         return self.region == other.region and overlap > share * flanks
+
+
+#: The number of a run, whether the candidate is selected, and the candidate.
+_Proposed = tuple[int, bool, _Candidate]
+_FIELDS = tuple(one.name for one in fields(_Candidate))
+
+
+def _packed(found: list[_Proposed]) -> Arrays:
+    values = attrgetter(*_FIELDS)
+    return stages.packed_rows([(run, chosen, *values(c)) for run, chosen, c in found])
+
+
+def _unpacked(arrays: Arrays) -> list[_Proposed]:
+    return [
+        (run, chosen, _Candidate(**dict(zip(_FIELDS, values, strict=True))))
+        for run, chosen, *values in stages.unpacked_rows(arrays)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,30 +223,74 @@ class RuleSpotter(SpotterModel):
         Raises:
             UsageError: an ROI that the movements are made of is missing.
         """
+        values, spotted = stages.kept(
+            "rules",
+            features,
+            (self,),
+            self._about,
+            lambda: self._spotted(features),
+            lambda found: {"values": found[0], **stages.packed_expressions(found[1])},
+            lambda arrays: (arrays["values"], stages.unpacked_expressions(arrays)),
+        )
+        scores = Scores(
+            values=values,
+            times=features.times,
+            frames=features.frames,
+            valid=features.valid,
+            channels=(*REGIONS, "expression"),
+        )
+        return scores, spotted
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        """All that the result depends on besides the features."""
+        return {"settings": asdict(self._settings), "factor": self._factor}
+
+    def _spotted(self, features: Features) -> tuple[FloatArray, tuple[Expression, ...]]:
+        """The tracks, (T, regions + 1), and the expressions."""
         paths = movements_of(features, self._settings)
         kept: dict[int, list[_Candidate]] = {}
-        candidates: dict[int, list[_Candidate]] = {}
-        for alike in paths.alike(self._settings.min_height):
-            for run, found in self._candidates(alike, paths, features):
-                candidates.setdefault(run, []).extend(found)
-            if alike.movements[-1] == len(MOVEMENTS) - 1:  # these were the last of these runs
-                for run, found in candidates.items():
-                    kept[run] = self._select(found, paths.smooth(run), features.rate)
-                candidates = {}
+        waiting: dict[int, list[_Candidate]] = {}
+        count = stages.parts(len(features))
+        for k in range(count):
+            for run, chosen, candidate in stages.kept(
+                f"rules, part {k + 1} of {count}",
+                features,
+                (self,),
+                self._about,
+                partial(self._part, paths, features, (k, count)),
+                _packed,
+                _unpacked,
+            ):
+                (kept if chosen else waiting).setdefault(run, []).append(candidate)
+        for run, found in waiting.items():
+            kept[run] = self._select(found, paths.smooth(run), features.rate)
         spotted = [
             self._expression(c, *paths.spans[run], features)
             for run in sorted(kept)
             for c in kept[run]
         ]
         tracks = self._tracks(paths, kept, features)
-        scores = Scores(
-            values=np.column_stack([tracks, tracks.max(axis=1)]),
-            times=features.times,
-            frames=features.frames,
-            valid=features.valid,
-            channels=(*REGIONS, "expression"),
-        )
-        return scores, tuple(sorted(spotted, key=lambda e: (e.onset, e.offset)))
+        values = np.column_stack([tracks, tracks.max(axis=1)])
+        return values, tuple(sorted(spotted, key=lambda e: (e.onset, e.offset)))
+
+    def _part(
+        self, paths: FaceMovements, features: Features, share: tuple[int, int]
+    ) -> list[_Proposed]:
+        """The candidates of a part of the runs: of short ones those that are selected, of long
+        ones, whose movements come one by one, all.
+        """
+        found: list[_Proposed] = []
+        for alike in paths.alike(self._settings.min_height, share=share):
+            of_run: dict[int, list[_Candidate]] = {}
+            for run, candidates in self._candidates(alike, paths, features):
+                of_run.setdefault(run, []).extend(candidates)
+            whole = len(alike.movements) == len(MOVEMENTS)
+            for run, candidates in of_run.items():
+                if whole:
+                    candidates = self._select(candidates, paths.smooth(run), features.rate)
+                found += [(run, whole, candidate) for candidate in candidates]
+        return found
 
     def _candidates(
         self, alike: Alike, paths: FaceMovements, features: Features

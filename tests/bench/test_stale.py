@@ -15,14 +15,16 @@ import torch
 from bench.conftest import SUBJECTS, rewritten, small
 
 import aumer.errors
-from aumer import registry
-from aumer.bench import code, folds
-from aumer.bench.code import agreed, code_of, code_of_part, source_digest
+from aumer import registry, source_code
+from aumer.bench import folds
+from aumer.bench.code import agreed, code_of_part
 from aumer.bench.run import run, stored
 from aumer.bench.store import intact, sealed
 from aumer.bench.tasks.recognition import Recognition
 from aumer.bench.tasks.spotting import Spotting
+from aumer.config import digest
 from aumer.errors import UsageError
+from aumer.source_code import code_of, source_digest
 from aumer.spotting.rules import RuleSpotter
 
 SOURCE = '''"""A module."""
@@ -168,7 +170,7 @@ def test_other_code_makes_folds_again(
 ) -> None:
     package = tmp_path / "aumer"
     shutil.copytree(Path(aumer.errors.__file__).parent, package)
-    monkeypatch.setattr(code, "_PACKAGE", package)
+    monkeypatch.setattr(source_code, "_PACKAGE", package)
     rules, scoring = package / "spotting" / "rules.py", package / "evaluation" / "tables.py"
     # Whatever fails below, later tests read the package itself again.
     request.addfinalizer(code_of.cache_clear)
@@ -243,7 +245,7 @@ def test_runs_of_before_are_scored_and_made_again_when_they_go_on(
     for path in folder.glob("seed-0/*.json"):
         depends = json.loads(path.read_text())["depends"]
         depends = {k: v for k, v in depends.items() if k.endswith(" data")}
-        rewritten(path, depends={"run": code.digest(about), **depends})
+        rewritten(path, depends={"run": digest(about), **depends})
         fold = json.loads(path.read_text())
         del fold["sha256"], fold["versions"], fold["machine"]
         path.write_text(json.dumps(fold))
