@@ -13,6 +13,9 @@ import numpy as np
 
 from aumer.simulate import nuisance
 from aumer.simulate.features import SimulatedVideo, simulate_features
+from aumer.simulate.statistics import any_actions, load
+
+_AUS = 77
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Population:
             disturbances are as large as in these videos.
         rate_per_min: range of expressions per minute, drawn likewise.
         nuisances: names in `nuisance.NUISANCES`.
+        any_aus: share of the subjects whose expressions are of any AUs (`statistics.any_actions`)
+            instead of those of the data sets' tables.
     """
 
     subjects: int
@@ -39,6 +44,7 @@ class Population:
     loudness: tuple[float, float] = (0.3, 2.0)
     rate_per_min: tuple[float, float] = (3.0, 15.0)
     nuisances: tuple[str, ...] = nuisance.USUAL
+    any_aus: float = 0.0
 
     def draw(self) -> Iterator[SimulatedVideo]:
         """All videos, one after another.
@@ -46,12 +52,15 @@ class Population:
         Raises:
             UsageError: as `simulate_features`.
         """
+        usual, any_aus = load(), any_actions(load())
         for k in range(self.subjects):
             rng = np.random.default_rng([self.seed, k])
             strength, loudness, rate = (
                 float(np.exp(rng.uniform(*np.log(limits))))
                 for limits in (self.strength, self.loudness, self.rate_per_min)
             )
+            # A generator of its own, so that the share changes nothing else.
+            others = np.random.default_rng([self.seed, k, _AUS]).random() < self.any_aus
             own = simulate_features(
                 1,
                 videos=self.videos,
@@ -61,6 +70,7 @@ class Population:
                 loudness=loudness,
                 rate_per_min=rate,
                 nuisances=self.nuisances,
+                statistics=any_aus if others else usual,
             )
             for video in own:
                 yield replace(video, subject=f"{self.seed}-{k:03d}")

@@ -12,7 +12,8 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ QUANTILES = 51
 #: group.
 GROUPS, GROUP_QUANTILES = 6, 11
 FACS_LEVELS = "ABCDE"
+#: How often an AU acts alone for every time that it acts with a certain other one (`any_actions`).
+_ALONE = 8
 
 #: The FACS level of an AU in a coder's string; of a range its lower end.
 _LEVEL = re.compile(r"\d{1,2}\(?([A-E])(?![a-z])")
@@ -87,6 +90,19 @@ def load(name: str = "both") -> Statistics:
             f"{did_you_mean(name, sets)}"
         )
     return _parsed(sets[name])
+
+
+def any_actions(statistics: Statistics) -> Statistics:
+    """With other combinations: each AU alone on both sides, and, more rarely, any two together.
+
+    What a data set's stimuli do not cause, people show elsewhere: of macro-expressions in
+    CAS(ME)^2 and SAMM-LV one in thirty moves the mouth alone.
+    """
+    units: list[Action] = [(unit, "both") for unit in sorted(ACTION_UNITS)]
+    found: dict[tuple[Action, ...], int] = {(unit,): _ALONE for unit in units}
+    found |= dict.fromkeys(combinations(units, 2), 1)
+    kinds = {name: replace(kind, combinations=found) for name, kind in statistics.kinds.items()}
+    return replace(statistics, kinds=kinds)
 
 
 def actions_of(code: str) -> tuple[Action, ...]:
@@ -190,8 +206,8 @@ def _counted(rows: Sequence[_Row], minutes: float) -> dict[str, Any]:
         timed = [r for r in own if r.timed]
         duration = np.array([r.offset_s - r.onset_s for r in timed])
         rise = np.array([r.apex_s - r.onset_s for r in timed])
-        combinations = Counter(_name(actions_of(r.au)) for r in own)
-        undrawable = combinations.pop("", 0)
+        counted = Counter(_name(actions_of(r.au)) for r in own)
+        undrawable = counted.pop("", 0)
         kinds[kind] = {
             "rows": len(own),
             "rows_timed": len(timed),
@@ -207,7 +223,7 @@ def _counted(rows: Sequence[_Row], minutes: float) -> dict[str, Any]:
             "rise_s": _quantiles(rise),
             "fall_s": _quantiles(duration - rise),
             "levels": _levels(own),
-            "combinations": dict(sorted(combinations.items(), key=lambda kv: (-kv[1], kv[0]))),
+            "combinations": dict(sorted(counted.items(), key=lambda kv: (-kv[1], kv[0]))),
         }
     macros = [r for r in rows if r.kind == "macro" and r.timed]
     micros = [r for r in rows if r.kind == "micro" and r.timed]

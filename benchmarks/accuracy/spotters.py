@@ -45,6 +45,7 @@ from aumer.simulate.population import Population
 from aumer.spotting import judge
 from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.network import NetSpotter
+from aumer.training.faces import Unlike
 from aumer.training.loop import best_threshold, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import from_simulation
@@ -59,6 +60,7 @@ from benchmarks.simulated import (
     PIECES,
     SLOW,
     TRAINING,
+    UNLIKE,
     Spots,
     alone,
     films,
@@ -110,6 +112,7 @@ def make(path: Path, overwrite: bool, measured: Settings) -> None:
         "data": {
             "what": "simulated features (aumer.simulate): no real face is in them",
             "population": dict(vars(TRAINING)),
+            "other_faces": {"share": UNLIKE, **vars(Unlike())},
             "slower_cameras": {"share": SLOW, "fps": list(CAMERAS)},
             "cut_into_pieces": {"share": CUT, **{k: list(v) for k, v in PIECES.items()}},
             "minutes": round(sum(int(v.features.valid.sum()) for v in videos) / 30 / 60, 1),

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import brentq, minimize
 
 from aumer.config import load_settings
@@ -31,13 +30,13 @@ from aumer.files import atomic_write, check_target
 from aumer.session import versions
 from aumer.simulate import nuisance
 from aumer.simulate.population import Population
-from aumer.simulate.timeline import MICRO_S
 from aumer.spotting import judge
 from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.network import SHIPPED, NetSpotter
+from aumer.training.faces import another_face
 from aumer.training.recordings import separated
 from aumer.training.videos import LabeledVideo, from_simulation
-from aumer.types import Annotation, Expression, Features
+from aumer.types import Expression
 from benchmarks.report import options
 from benchmarks.simulated import CAMERAS, CUT, PIECES, SLOW, recorded, rest
 
@@ -50,12 +49,8 @@ SUBJECTS = Population(
     strength=(0.5, 6.0),
     rate_per_min=(4.0, 25.0),
     nuisances=tuple(name for name in nuisance.USUAL if name != "lost_faces"),
+    any_aus=0.35,
 )
-#: How unlike: log sd of each ROI's gain, share of the others of its region, greatest log of the
-#: pace, log sd of the size, and px of drift at most.
-GAIN, MIX, PACE, SIZE, DRIFT = 0.4, 0.4, 0.9, 0.4, 0.4
-#: Regions within which ROIs are mixed: columns of the published ROIs.
-REGIONS = (range(6), range(6, 8), range(8, 12))
 #: Subjects and minutes of rest, and the seed, that false alarms are counted in.
 REST, MINUTES, REST_SEED = 60, 4.0, 31
 #: Thresholds at which they are counted, and the false alarms a minute of the named ones, at most.
@@ -65,52 +60,6 @@ THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5,
 NAMED = {"low": 0.1, "normal": 0.2, "high": 0.5}
 #: Penalty on the squared weights of standardized readings, per proposal.
 RIDGE = 1e-3
-
-
-def unlike(video: LabeledVideo, rng: np.random.Generator) -> LabeledVideo:
-    """The same expressions on a face that moves unlike the simulator's, with their truth."""
-    features = video.features
-    count, rois = features.values.shape[:2]
-    pace = float(np.exp(rng.uniform(-PACE, PACE)))
-    longer = round(count * pace)
-    path = np.concatenate([np.zeros((1, rois, 2)), np.cumsum(features.values, axis=0)])
-    at = np.clip(np.arange(longer + 1) / pace, 0, count)
-    slowed = np.stack(
-        [np.interp(at, np.arange(count + 1), p) for p in path.reshape(count + 1, -1).T]
-    )
-    mixed = np.eye(2 * rois)
-    for region in REGIONS:
-        columns = [2 * roi + axis for roi in region for axis in (0, 1)]
-        own = rng.standard_normal((len(columns), len(columns))) / np.sqrt(len(columns))
-        mixed[np.ix_(columns, columns)] += MIX * own
-    gains = np.exp(SIZE * rng.standard_normal() + GAIN * rng.standard_normal(rois))
-    moved = mixed @ (np.repeat(gains, 2)[:, None] * slowed)
-    drift = gaussian_filter1d(rng.standard_normal(moved.shape), features.rate * 2 / 3, axis=1)
-    moved += rng.uniform(0, DRIFT) / drift.std() * drift
-    rows = np.minimum((np.arange(longer) / pace).astype(int), count - 1)
-    return replace(
-        video,
-        features=Features(
-            np.diff(moved, axis=1).T.reshape(longer, rois, 2).astype(np.float32),
-            np.arange(longer) / features.rate,
-            np.arange(longer),
-            features.valid[rows],
-            features.rois,
-            features.rate,
-            features.eye_distance,
-            features.confidence[rows],
-            features.eyelids[rows],
-            features.head[rows],
-        ),
-        annotations=tuple(_paced(a, pace, features.rate) for a in video.annotations),
-    )
-
-
-def _paced(a: Annotation, pace: float, rate: float) -> Annotation:
-    assert a.offset is not None  # simulated truth lacks none
-    onset, offset = round(a.onset * pace), round(a.offset * pace)
-    kind = "micro" if (offset - onset) / rate <= MICRO_S else "macro"
-    return replace(a, kind=kind, onset=onset, apex=None, offset=offset)
 
 
 def right(proposals: Sequence[Expression], video: LabeledVideo) -> Array:
@@ -164,7 +113,7 @@ def made(spotter: CombinedSpotter) -> judge.Judge:
     no video were ever cut.
     """
     rng = np.random.default_rng(SUBJECTS.seed)
-    whole = [unlike(v, rng) for v in from_simulation(SUBJECTS.draw())]
+    whole = [another_face(v, rng) for v in from_simulation(SUBJECTS.draw())]
     pieces = (p for v, kept in recorded(whole, SUBJECTS.seed) if kept for p in separated(v, kept))
     cut_at = judge.READS.index("cut")
     read, correct = proposed(spotter, whole)

@@ -28,7 +28,7 @@ from aumer.training.loop import best_threshold, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabeledVideo, from_simulation, subjects_of
 from benchmarks.report import Report, options
-from benchmarks.simulated import FILMS, TRAINING, films, judged
+from benchmarks.simulated import FILMS, TRAINING, films, judged, training_videos
 
 SUBJECTS, TESTED, VIDEOS, MINUTES, SEED = 44, 27, 2, 3.0, 910_000
 SEEDS = (0, 1)
@@ -78,7 +78,7 @@ def population() -> tuple[LabeledVideo, ...]:
 @cache
 def training() -> tuple[LabeledVideo, ...]:
     """What the weights that ship are trained on."""
-    return from_simulation(TRAINING.draw())
+    return training_videos()
 
 
 def made(some: Sequence[LabeledVideo], variant: Variant, seed: int) -> NetSpotter:

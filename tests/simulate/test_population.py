@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from aumer.simulate.features import SimulatedVideo
 from aumer.simulate.population import Population
 
 
@@ -27,3 +28,20 @@ def test_sizes_and_rates_span_their_ranges() -> None:
     reach = sorted(r for r in reach if r > 0)
     assert reach[-3] > 4 * reach[3]
     assert max(rates) > 3 * (1 + min(rates))
+
+
+def test_any_aus_act_where_they_are_asked_for() -> None:
+    """As many expressions at the same times of the other subjects, and mouths alone in these."""
+    usual = list(Population(12, 21, videos=1, minutes=1.0).draw())
+    mixed = list(Population(12, 21, videos=1, minutes=1.0, any_aus=0.5).draw())
+    every = list(Population(12, 21, videos=1, minutes=1.0, any_aus=1.0).draw())
+    same = [a.timeline == b.timeline for a, b in zip(usual, mixed, strict=True)]
+    assert 2 < sum(same) < 10
+    assert not any(a.timeline == b.timeline for a, b in zip(usual, every, strict=True))
+
+    def seen(videos: list[SimulatedVideo]) -> set[int]:
+        return {au for v in videos for e in v.timeline.events for au, _ in e.aus}
+
+    assert len(seen(every) - seen(usual)) >= 2
+    alone = [e for v in every for e in v.timeline.events if len(e.aus) == 1]
+    assert sum(e.aus[0][0] >= 10 for e in alone) > len(alone) / 2
