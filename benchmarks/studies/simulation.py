@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 
 from aumer.cli.options import assignment
@@ -35,20 +34,8 @@ from aumer.types import KINDS, Counts, by_kind
 from benchmarks.data import clip_path
 from benchmarks.report import Report, options, save_picture
 from benchmarks.simulated import alone
+from benchmarks.stills import STILL, Rows, stretch
 
-Rows = npt.NDArray[np.float64]
-
-#: Still stretches without a blink: file, first and last frame of the source, whom it shows.
-STILL = (
-    ("still_neutral.mp4", 0, 300, "red shirt"),
-    ("fex_smile_still.mov", 0, 58, "fex"),
-    ("fex_two_smiles.mov", 0, 30, "fex"),
-    ("fex_two_smiles.mov", 66, 94, "fex"),
-    ("webcam_posed.mp4", 10, 24, "posed"),
-    ("selfie_smile.mp4", 0, 13, "selfie"),
-    ("smile_512.mp4", 0, 8, "green screen"),
-    ("webcam_mixed.mp4", 19, 35, "round glasses"),
-)
 #: Two seconds or more at 30 frames a second: the others' rows are interpolated, hence smooth.
 NATIVE = ("still_neutral.mp4", "fex_smile_still.mov")
 TALKING = ("talking_neutral.mpg", 0, 74)
@@ -430,13 +417,6 @@ def simulated(number: int, rows: int, talking: bool) -> Rows:
         Timeline(rows / 30 + 3, ()), subject, causes, seed=number, name="benchmark"
     )
     return made.values[60 : 60 + rows].astype(np.float64)
-
-
-def stretch(analysis: Analysis, first: int, last: int) -> Rows:
-    """(N, 12, 2) valid rows whose frame lies in [first, last]."""
-    f = analysis.features
-    chosen = f.valid & (f.frames >= first) & (f.frames <= last)
-    return f.values[chosen].astype(np.float64)
 
 
 def correlations(*stretches: Rows) -> str:
