@@ -32,8 +32,9 @@ Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
 #: Expressions from half of their usual size on, or small ones are not learned; and up to one every
 #: second and a half, or the rest between two is taken for a third: of micro-expressions of .3 and
 #: .5/64 in neutral films `combined` finds 12 and 21 of 21 so, with at most 15 a minute 8 and 17.
-#: A third of the subjects move any AUs, and `UNLIKE` of the videos show `another_face`: a network that
-#: has seen the tables' combinations on one table of movements alone misses mouths on real faces.
+#: A third of the subjects move any AUs, and `UNLIKE` of the videos show `another_face`: a network
+#: that has seen the tables' combinations on one table of movements alone misses mouths on real
+#: faces.
 TRAINING = Population(160, 500_000, strength=(0.5, 6.0), rate_per_min=(3.0, 40.0), any_aus=0.35)
 UNLIKE = 0.5
 #: Frames a second of the cameras of `SLOW` of these subjects' videos, the others have 30; and of

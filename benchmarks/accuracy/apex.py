@@ -47,7 +47,7 @@ from aumer.simulate.video import Film, Nuisance
 from aumer.simulate.warp import Face
 from aumer.types import Features
 from benchmarks.report import ROOT, Report, options
-from benchmarks.stills import STILL, Rows, stretch
+from benchmarks.still_faces import STILL, Rows, stretch
 
 ACTIONS = ((6, 12), (1, 2), (4,), (14,), (7, 10), (15, 17))
 FPS, REST_S = 30, 0.4

@@ -34,7 +34,7 @@ from aumer.types import KINDS, Counts, by_kind
 from benchmarks.data import clip_path
 from benchmarks.report import Report, options, save_picture
 from benchmarks.simulated import alone
-from benchmarks.stills import STILL, Rows, stretch
+from benchmarks.still_faces import STILL, Rows, stretch
 
 #: Two seconds or more at 30 frames a second: the others' rows are interpolated, hence smooth.
 NATIVE = ("still_neutral.mp4", "fex_smile_still.mov")

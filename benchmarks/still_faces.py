@@ -1,11 +1,11 @@
-"""Stretches of the videos under `AUMER_TEST_DATA` in which a face rests."""
+"""Real faces in stillness, whose measured motion is noise."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer.motion.analysis import Analysis
+from aumer.motion.joined import Analysis
 
 Rows = npt.NDArray[np.float64]
 
