@@ -71,6 +71,7 @@ def apex_position(path: Floats, seconds: float, rois: Sequence[str]) -> float:
     moved = np.diff(path, axis=0).reshape(len(path) - 1, -1)
     if not moved.any():
         return 0.5
+    moved = moved / np.abs(moved).max()  # squares of tiny ones would be 0
     steps, places, which, prior = _courses(len(path))
     whitening, power = _spatial(tuple(rois))
     lower = np.linalg.cholesky(_step_errors(len(path), seconds))

@@ -569,3 +569,31 @@ def test_held_out_frames_are_in_nothing_that_a_fold_learns() -> None:
     )
     assert ours.log[0]["loss"] == theirs.log[0]["loss"]
     assert ours.truths != theirs.truths and ours.probabilities != theirs.probabilities
+
+
+@pytest.mark.parametrize("model", ["cnn-lstm", "svm-cells"])
+def test_folds_of_too_few_subjects_to_choose_on_are_refused_before_a_frame_is_read(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two of three subjects are tested together, so that one is left, whom `cnn-lstm` needs for
+    its gradient and to stop by.
+    """
+    rows = [f"{s}{k}.avi,{s},2,6,10,{c}" for s in "abc" for k, c in enumerate("xy")]
+    for row in rows:
+        with VideoFile(tmp_path / row.partition(",")[0], fps=30, size=(32, 32)) as film:
+            for _ in range(12):
+                film.write(np.zeros((32, 32, 3), np.uint8))
+    table = "\n".join(["file,subject,onset,apex,offset,label", *rows])
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    protocol = tmp_path / "two.toml"
+    protocol.write_text(
+        'title = "two"\nkind = "recognition"\ndatasets = ["own"]\nsplit = "k-fold"\nfolds = 2\n'
+        'classes = ["x", "y"]\n',
+        encoding="utf-8",
+    )
+    command = ["bench", str(protocol), "--data", str(tmp_path), "--model", model, "-o"]
+    assert main([*command, str(tmp_path / "run")]) != 0
+    said = capsys.readouterr().err
+    refused = "and cnn-lstm needs those of 2 subjects or more, for it leaves some out" in said
+    assert refused == (model == "cnn-lstm"), said
+    assert ("--set learning.inner_share=0 --set learning.patience=0" in said) == refused

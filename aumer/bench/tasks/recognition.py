@@ -270,6 +270,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             raise UsageError(f"protocol {protocol.name} must name its classes")
         every = listed(wanted, protocol.classes, mismatch=protocol.mismatch)
         listing = only_frequent(every, protocol.min_clips)
+        self._require_subjects([(e.dataset, e.subject) for e in listing.examples])
         cache = self._cache
         if cache is None:
             self._temporary = TemporaryFolder()
@@ -288,7 +289,29 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             return super().subject_keys(roots)
         wanted = self.needed(self.protocol.datasets, roots)
         found = listed(wanted, self.protocol.classes, mismatch=self.protocol.mismatch)
-        return [(e.dataset, e.subject) for e in found.examples]
+        keys = [(e.dataset, e.subject) for e in found.examples]
+        self._require_subjects(keys)
+        return keys
+
+    def _require_subjects(self, keys: Sequence[SubjectKey]) -> None:
+        """Refuse, before a frame is read, folds that teach by too few subjects to choose on."""
+        needed = self.factory(0).subjects_needed()
+        for fold in plan(self.protocol, keys, pooled=self.pooled) if needed > 1 else ():
+            names = list(dict.fromkeys(keys[k][1] for k in fold.trained))
+            if fold.trained and len(names) < needed:
+                raise UsageError(
+                    f"the fold {fold.name} of {self.protocol.name} trains on clips of "
+                    f"{', '.join(names)} alone, and {self.name} needs those of {needed} subjects "
+                    "or more, for it leaves some out to choose on",
+                    fixes=(
+                        "give clips of more subjects",
+                        *(
+                            ["add `--set learning.inner_share=0 --set learning.patience=0`"]
+                            if self.learning["inner_share"]
+                            else []
+                        ),
+                    ),
+                )
 
     def parameters(self) -> int | None:
         classes = len(self.protocol.classes) or len(MEGC_CLASSES)
