@@ -44,11 +44,12 @@ SHIPPED = Path(__file__).parent / "weights" / "judge.json"
 #: "returns" is the share of their way that all movements have come back at its end; "unrest" is the
 #: extent of the largest movement on its quieter side. "cut": nothing is measured before or after
 #: it, since the video begins or ends there or the face is lost; then "returns" is unknown and 0.
-#: Scores are log odds.
+#: It is 2 if nothing is measured on either side. Scores are log odds.
 READS = (
     "by_rules", "action", "around", "onset", "offset", "agreement", "other", "rules", "network",
     "peak", "duration", "duration_squared", "returns", "unrest", "cut",
 )  # fmt: skip
+_CUT = READS.index("cut")
 
 #: Least height of a network's proposal in units of noise, equal to that of the rules' proposals. In
 #: a video without noise a network detects a thousandth of an expression.
@@ -153,9 +154,15 @@ class Judge:
         return float(np.exp(np.interp(_odds(threshold), _odds(thresholds), np.log(rates))))
 
     def probabilities(self, read: npt.NDArray[np.floating[Any]]) -> Signal:
-        """Inputs (N, `READS`) from `described` -> (N,) in (0, 1)."""
-        odds = read @ np.array([self.weights[name] for name in READS]) + self.bias
-        found: Signal = 1 / (1 + np.exp(-odds))
+        """Inputs (N, `READS`) from `described` -> (N,) in [0, 1).
+
+        It is 0 if a proposal is cut off at both ends: that takes all of a short clip, such as a
+        word that is spoken, and shows neither an onset nor an offset.
+        """
+        cut = read[:, _CUT]
+        once = np.column_stack([read[:, :_CUT], np.minimum(cut, 1), read[:, _CUT + 1 :]])
+        odds = once @ np.array([self.weights[name] for name in READS]) + self.bias
+        found: Signal = np.where(cut > 1, 0.0, 1 / (1 + np.exp(-odds)))
         return found
 
 
@@ -305,7 +312,7 @@ def _shape(first: int, last: int, movements: FaceMovements, min_height: float) -
             break
         path = paths[largest]
         beside = (path[: a - begun + 1], path[b - begun :])
-        cut = a <= _NEAR or b >= end - begin - 1 - _NEAR
+        cut = (a <= _NEAR) + (b >= end - begin - 1 - _NEAR)
         return [
             0.0 if cut else 1 - float(together[-1] / together.max()),
             min(2.0, min(float(np.ptp(s)) for s in beside) / height),
