@@ -120,9 +120,7 @@ def made(spotter: CombinedSpotter) -> judge.Judge:
     seen = read[:, cut_at] == 0
     weights, bias = fitted(read[seen], correct[seen])
     cut_read, cut_correct = proposed(spotter, pieces)
-    # Those cut off at both ends count, too, though none of them is spotted: they are wrong more
-    # often, which makes the constant a cautious one.
-    cut = cut_read[:, cut_at] > 0
+    cut = cut_read[:, cut_at] == 1  # at one end: none is spotted that is cut off at both
     weights[cut_at] = 0.0
     weights[cut_at] = shifted(cut_read[cut] @ weights + bias, cut_correct[cut])
     card: dict[str, Any] = {
