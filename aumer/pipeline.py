@@ -631,7 +631,7 @@ def spot(
     Example:
         >>> result = aumer.spot("interview.mp4")
         >>> [(e.kind, e.onset, e.offset) for e in result.expressions]
-        [('macro', 19, 42)]
+        [('macro', 19, 41)]
         >>> result.coverage
         1.0
     """

@@ -91,7 +91,7 @@ def read_annotations(path: StrPath, *, video: str | None = None) -> tuple[Timed,
     Example:
         >>> aumer.spot("interview.mp4").save("interview.eaf")
         >>> [(e.kind, e.onset_s, e.offset_s) for e in aumer.read_annotations("interview.eaf")]
-        [('macro', 0.633, 1.4)]
+        [('macro', 0.633, 1.366)]
     """
     return _read(path, video)[1]
 

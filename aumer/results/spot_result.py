@@ -96,7 +96,7 @@ class SpotResult:
         (0, 1)
         >>> result.to_dataframe()[["kind", "onset", "offset"]]
             kind  onset  offset
-        0  macro     19      42
+        0  macro     19      41
     """
 
     video: VideoInfo
