@@ -23,7 +23,6 @@ from aumer.evaluation.tables import read_predictions
 from aumer.results import SpotResult
 from aumer.results.inputs import COLUMNS
 from aumer.session import VideoRun
-from aumer.spotting import judge
 from aumer.spotting.judge import shipped
 from aumer.spotting.noise import NAMED, false_alarms
 from aumer.testing.moving_face import film
@@ -402,7 +401,7 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
         ("--sensitivity 0.01 --model rules", "from 0.45 to 29"),
         (
             "--sensitivity 1000",
-            f"from {min(rate for _, rate in judge.shipped().false_alarms):g} to ",
+            f"from {min(rate for _, rate in shipped().false_alarms):g} to ",
         ),
         (
             "--sensitivity high --model network",
