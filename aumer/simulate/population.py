@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aumer.errors import UsageError
 from aumer.simulate import nuisance
 from aumer.simulate.features import SimulatedVideo, simulate_features
 from aumer.simulate.statistics import any_actions, load
@@ -34,6 +35,9 @@ class Population:
         nuisances: names in `nuisance.NUISANCES`.
         any_aus: share of the subjects whose expressions are of any AUs (`statistics.any_actions`)
             instead of those of the data sets' tables.
+
+    Raises:
+        UsageError: a share outside [0, 1].
     """
 
     subjects: int
@@ -45,6 +49,12 @@ class Population:
     rate_per_min: tuple[float, float] = (3.0, 15.0)
     nuisances: tuple[str, ...] = nuisance.USUAL
     any_aus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.any_aus <= 1:  # also refuses NaN
+            raise UsageError(
+                f"any_aus, a share of subjects, must be from 0 to 1; found {self.any_aus}"
+            )
 
     def draw(self) -> Iterator[SimulatedVideo]:
         """All videos, one after another.

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
+from aumer.errors import UsageError
 from aumer.motion.mdmo import ROIS
 from aumer.simulate.timeline import MICRO_S
 from aumer.training.videos import LabeledVideo
 from aumer.types import Annotation, BoolArray, Kind
 
-Path = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 #: Regions within which ROIs are mixed: brows, nose and mouth, columns of the published ROIs.
 _REGIONS = (range(6), range(6, 8), range(8, 12))
@@ -55,10 +56,22 @@ def another_face(
 
     Args:
         video: features of the published 12 ROIs; annotations with offsets.
+
+    Raises:
+        UsageError: other ROIs, or an annotation without an offset.
     """
     by, features = by or Unlike(), video.features
     count, rois = features.values.shape[:2]
-    assert rois == len(ROIS), "regions are those of the published ROIs"
+    if features.rois != tuple(ROIS):
+        raise UsageError(
+            f"other faces are made of features of the published {len(ROIS)} ROIs; found "
+            f"{len(features.rois)}: {', '.join(features.rois)}"
+        )
+    if any(a.offset is None for a in video.annotations):
+        raise UsageError(
+            f"{video.name} has an annotation without an offset, which no other pace can be given; "
+            "fill it first"
+        )
     pace = float(np.exp(rng.uniform(-by.pace, by.pace)))
     longer = round(count * pace)
     steps = np.where(features.valid[:, None, None], features.values, 0)
@@ -89,7 +102,7 @@ def another_face(
     )
 
 
-def _mixing(rois: int, rng: np.random.Generator, by: Unlike) -> Path:
+def _mixing(rois: int, rng: np.random.Generator, by: Unlike) -> Floats:
     """(2 rois, 2 rois): what an ROI's x and y take of all x and y."""
     mixed = np.eye(2 * rois)
     for region in _REGIONS:
@@ -97,11 +110,11 @@ def _mixing(rois: int, rng: np.random.Generator, by: Unlike) -> Path:
         own = rng.standard_normal((len(columns), len(columns))) / np.sqrt(len(columns))
         mixed[np.ix_(columns, columns)] += by.mix * own
     gains = np.exp(by.size * rng.standard_normal() + by.gain * rng.standard_normal(rois))
-    made: Path = mixed * np.repeat(gains, 2)
+    made: Floats = mixed * np.repeat(gains, 2)
     return made
 
 
-def _whole(valid: BoolArray, at: Path) -> BoolArray:
+def _whole(valid: BoolArray, at: Floats) -> BoolArray:
     """Which rows, from `at[k]` to `at[k + 1]` of the original, are made of valid rows alone."""
     lost = np.concatenate([[0], np.cumsum(~valid)])
     first = np.floor(at[:-1]).astype(int)
@@ -111,7 +124,7 @@ def _whole(valid: BoolArray, at: Path) -> BoolArray:
 
 
 def _paced(a: Annotation, pace: float, last: int, rate: float) -> Annotation:
-    assert a.offset is not None, "simulated truth lacks none"
+    assert a.offset is not None, "checked above"
     onset, offset = (min(round(row * pace), last) for row in (a.onset, a.offset))
     apex = None if a.apex is None else min(max(round(a.apex * pace), onset), offset)
     kind: Kind = "micro" if (offset - onset) / rate <= MICRO_S else "macro"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from aumer.errors import UsageError
 from aumer.simulate.features import SimulatedVideo
 from aumer.simulate.population import Population
 
@@ -45,3 +47,9 @@ def test_any_aus_act_where_they_are_asked_for() -> None:
     assert len(seen(every) - seen(usual)) >= 2
     alone = [e for v in every for e in v.timeline.events if len(e.aus) == 1]
     assert sum(e.aus[0][0] >= 10 for e in alone) > len(alone) / 2
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(UsageError, match="must be from 0 to 1; found"):
+        Population(1, 1, any_aus=share)

@@ -2,7 +2,8 @@
 
 Of the rules and of the default spotter; on draws and stretches other than those that the tables in
 ``benchmarks/results/sensitivity.txt`` were made with, but for the real neutral stretches, which are
-all there are. Real seconds and simulated minutes are never one figure.
+all there are. Recall in them chose one of two seeds of the weights that ship. Real seconds and
+simulated minutes are never one figure.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from functools import lru_cache
 import pytest
 import torch
 
+from aumer.simulate import nuisance
 from aumer.simulate.features import simulate_features
+from aumer.simulate.population import Population
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabeledVideo, from_simulation
 
@@ -34,3 +36,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def video() -> LabeledVideo:
+    """A minute of one simulated face that is never lost."""
+    seen = tuple(name for name in nuisance.USUAL if name != "lost_faces")
+    subject = Population(1, 7, videos=1, minutes=1.0, rate_per_min=(30, 30), nuisances=seen)
+    return from_simulation(subject.draw())[0]

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from aumer.simulate import nuisance
-from aumer.simulate.population import Population
+from aumer.errors import UsageError
 from aumer.simulate.timeline import MICRO_S
 from aumer.training.faces import Unlike, another_face
 from aumer.training.recordings import interrupted
-from aumer.training.videos import LabeledVideo, from_simulation
+from aumer.training.videos import LabeledVideo
 
 SAME = Unlike(size=0, gain=0, mix=0, pace=0, drift=0)
-
-
-@pytest.fixture(scope="module")
-def video() -> LabeledVideo:
-    seen = tuple(name for name in nuisance.USUAL if name != "lost_faces")
-    subject = Population(1, 7, videos=1, minutes=1.0, rate_per_min=(30, 30), nuisances=seen)
-    return from_simulation(subject.draw())[0]
 
 
 def path_of(video: LabeledVideo) -> np.ndarray:
@@ -83,3 +77,17 @@ def test_what_a_gap_is_made_of_is_no_motion(video: LabeledVideo) -> None:
     # A row that is partly made of a gap would begin with half a step.
     same = another_face(gaps, rng, SAME).features
     np.testing.assert_array_equal(same.valid, gaps.features.valid)
+
+
+@pytest.mark.parametrize("wrong", ["rois", "offset"])
+def test_what_no_other_face_can_show_is_refused(video: LabeledVideo, wrong: str) -> None:
+    rng = np.random.default_rng(5)
+    if wrong == "rois":
+        named = replace(video.features, rois=tuple(f"r{k}" for k in range(12)))
+        video = replace(video, features=named)
+    else:
+        video = replace(video, annotations=(replace(video.annotations[0], offset=None),))
+    with pytest.raises(
+        UsageError, match="published 12 ROIs; found" if wrong == "rois" else "without an offset"
+    ):
+        another_face(video, rng)

@@ -9,17 +9,8 @@ import pytest
 
 from aumer.errors import UsageError
 from aumer.motion import resample
-from aumer.simulate import nuisance
-from aumer.simulate.population import Population
 from aumer.training.recordings import by_camera, interrupted, separated, spans
-from aumer.training.videos import LabeledVideo, from_simulation
-
-
-@pytest.fixture(scope="module")
-def video() -> LabeledVideo:
-    seen = tuple(name for name in nuisance.USUAL if name != "lost_faces")
-    subject = Population(1, 7, videos=1, minutes=1.0, rate_per_min=(30, 30), nuisances=seen)
-    return from_simulation(subject.draw())[0]
+from aumer.training.videos import LabeledVideo
 
 
 def path_of(video: LabeledVideo) -> np.ndarray:
