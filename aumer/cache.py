@@ -126,6 +126,11 @@ class FeatureCache:
         last, state = self._last
         return {**self._held.get(number), **(state if number == last else {})}
 
+    def all_of(self, name: str, chunks: int) -> list[npt.NDArray[Any]]:
+        """One array of each of the first chunks; empty if one of them lacks it."""
+        found = [self._held.one(number, name) for number in range(chunks)]
+        return [] if any(a is None for a in found) else [a for a in found if a is not None]
+
     def end(self, arrays: Arrays) -> None:
         """Store, beside the chunks, that all are there, and what else the whole is made of."""
         if self._folder is not None:
@@ -252,11 +257,22 @@ class _Held:
     def get(self, number: int) -> Arrays:
         if number not in self._places:
             return self._memory[number]
+        with self._opened(number) as found:
+            return dict(found)
+
+    def one(self, number: int, name: str) -> npt.NDArray[Any] | None:
+        """An array of a chunk; `None` if the chunk has none of that name."""
+        if number not in self._places:
+            return self._memory[number].get(name)
+        with self._opened(number) as found:
+            array: npt.NDArray[Any] | None = found.get(name)
+            return array
+
+    def _opened(self, number: int) -> Any:
         at, length = self._places[number]
         assert self._file is not None
         self._file.seek(at)
-        with np.load(io.BytesIO(self._file.read(length)), allow_pickle=False) as found:
-            return dict(found)
+        return np.load(io.BytesIO(self._file.read(length)), allow_pickle=False)
 
     def _spilled(self, number: int, arrays: Arrays) -> bool:
         """Move a chunk to the file; returns whether that succeeded."""

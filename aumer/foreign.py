@@ -199,6 +199,7 @@ def _shrinks(array: npt.NDArray[Any]) -> bool:
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
     """A member of an ``.npz`` file, after checking that it has the size that its header states."""
+    import numpy as np
     from numpy.lib import format as numpy_format
 
     npy: Any = numpy_format  # older numpy has no type annotations here
@@ -208,13 +209,22 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any
         version = npy.read_magic(file)
         if version not in header:
             raise ValueError(f"{member.filename} is an array of numpy's format {version}")
-        shape, _, dtype = header[version](file)
+        shape, by_column, dtype = header[version](file)
         if dtype.hasobject:
             raise ValueError(f"{member.filename} holds something else than plain numbers")
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} is shorter than it says")
-    with archive.open(member) as file:
-        found: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        # Read in place: `numpy.load` would parse the header again, and copy large arrays.
+        found: npt.NDArray[Any] = np.empty(shape, dtype, order="F" if by_column else "C")
+        if found.nbytes:
+            room = found.reshape(-1, order="A").view(np.uint8).data
+            while room and (read := file.readinto(room)):  # type: ignore[attr-defined]
+                room = room[read:]
+            if room:
+                raise ValueError(f"{member.filename} is shorter than it says")
+        # The end is reached only now, where the checksum is compared.
+        if file.read(1):
+            raise ValueError(f"{member.filename} is longer than it says")
         return found
 
 

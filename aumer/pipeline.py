@@ -426,7 +426,11 @@ class Spotter:
     ) -> Generator[Reached, None, None]:
         """Follow and measure one face frame by frame; see `aumer.motion.analysis.reached`."""
         return reached(
-            opened, self.settings, trackers=self._trackers, workers=workers, keeps_s=keeps_s
+            lambda keep, _: opened(keep),
+            self.settings,
+            trackers=self._trackers,
+            workers=workers,
+            keeps_s=keeps_s,
         )
 
     def warm_up(self) -> None:

@@ -42,6 +42,7 @@ from aumer.types import (
     Frame,
 )
 from aumer.video import Keep, Source, VideoReader, open_video
+from aumer.video.seek import Decoded
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -160,7 +161,7 @@ def analyze_all(
     found = _joined_again(cache, opened, settings)
     if not found:
         for place in reached(
-            lambda keep: opened(keep=keep),
+            lambda keep, known: opened(keep=keep, known=known),
             settings,
             frames=frames,
             watch=watch,
@@ -213,7 +214,7 @@ class Reached:
 
 
 def reached(
-    opened: Callable[[Keep], VideoReader],
+    opened: Callable[[Keep, Decoded | None], VideoReader],
     settings: Settings,
     *,
     frames: FrameRange | None = None,
@@ -227,7 +228,8 @@ def reached(
     """Follow and measure frame by frame; the last item has `over` set.
 
     Args:
-        opened: opens the video, given a function that says which frames to decode.
+        opened: opens the video, given a function that says which frames to decode, and what an
+            earlier pass over it has decoded.
         keeps_s: discard data older than this many seconds plus up to twice `restart_s`, which
             bounds the memory; nothing is cached then. None keeps everything.
         others: as `analyze_all`.
@@ -257,7 +259,7 @@ def reached(
         collected_warnings() as logged,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
         lender.lent() as tracker,  # first, since it may be unable to run
-        closing(opened(keep)) as reader,
+        closing(opened(keep, _decoded(cache, done))) as reader,
         Pool(workers or os.cpu_count() or 1) as pool,
     ):
 
@@ -277,6 +279,9 @@ def reached(
         def keep_chunk() -> Arrays:
             arrays, state = chunk.arrays(), tracker.state() | noted(earlier, logged)
             if keeps_s is None:
+                assert frame is not None
+                since = int(arrays["frames"][0]) + 1 if done else 0
+                arrays |= _marked(reader.decoded(frame, since))
                 cache.put(done, arrays, state)
             else:
                 recent[done] = {**arrays, "seen": tracker.counts}
@@ -478,6 +483,23 @@ class _Chunk:
             "steps": steps,
             "confidence": confidence,
         }
+
+
+def _marked(known: Decoded | None) -> Arrays:
+    """As arrays, which are kept beside those of a chunk."""
+    if known is None:
+        return {}
+    return {"marks": known.marks, "picture": np.array(known.picture)}
+
+
+def _decoded(cache: FeatureCache, chunks: int) -> Decoded | None:
+    """What the first chunks know of the frames that need not be decoded again."""
+    if not chunks:
+        return None
+    marks = cache.all_of("marks", chunks)
+    if not marks:  # decoding is no work, or an older aumer's file
+        return None
+    return Decoded(np.concatenate(marks), str(cache.get(chunks - 1)["picture"]))
 
 
 def _reported(

@@ -1,9 +1,7 @@
 """Random access to frames of a video by number, identical to the frames of a sequential pass.
 
-The landing frame of a seek depends on container and decoder. Therefore all frames are counted once
-and the decoder's time of each is stored. A seek aims before the requested frame, the decoder's time
-identifies the landing frame, and each following step must reach the next frame. If these times are
-not unique or a step is unexpected, the video is decoded from its first frame.
+All frames are counted once and the decoder's time of each is stored, which makes checked seeks
+possible (`aumer.video.seek`). If a seek is uncertain, the video is decoded from its first frame.
 """
 
 from __future__ import annotations
@@ -26,17 +24,13 @@ from aumer.types import ImageArray, TimeArray, VideoInfo
 from aumer.video.digest import content_digest
 from aumer.video.file import FileSource
 from aumer.video.reader import positive
+from aumer.video.seek import WALK, Jumps, can_seek
 from aumer.video.sources import FrameSource, Source, is_camera, open_source
 
-#: Frames ahead that are reached by decoding instead of a seek.
-_WALK = 48
 #: Frames cached before the target of a seek: a user who steps back once often does so again.
 _BEFORE = 12
 #: Bytes of cached frames.
 _KEPT = 64 << 20
-#: How far before a frame a seek aims, in decoder ms; the next one is tried if a seek lands behind
-#: the frame.
-_MARGINS = (400.0, 3000.0, 20000.0)
 #: Version of the cached tables of times.
 _VERSION = 1
 
@@ -80,7 +74,8 @@ class AnyFrame:
         self._lock = threading.Lock()
         self._cached: OrderedDict[int, ImageArray] = OrderedDict()
         self._walk: _Walk | None = None
-        self._jumps: _Jumps | None = None
+        self._file: FileSource | None = None
+        self._jumps: Jumps | None = None
         opened = open_source(source, self._fps)
         try:
             self.info = opened.info
@@ -120,10 +115,10 @@ class AnyFrame:
     def close(self) -> None:
         """Release the video; harmless when repeated."""
         with self._lock:
-            for one in (self._walk, self._jumps):
+            for one in (self._walk, self._file):
                 if one is not None:
                     one.close()
-            self._walk = self._jumps = None
+            self._walk = self._jumps = self._file = None
             self._cached.clear()
 
     def _check(self) -> None:
@@ -143,23 +138,27 @@ class AnyFrame:
         self._state = state  # same content, other modification time
 
     def _fetch(self, number: int) -> None:
-        if self._walk is not None and self._walk.at < number <= self._walk.at + _WALK:
+        if self._walk is not None and self._walk.at < number <= self._walk.at + WALK:
             self._walk.to(number, self._keep)
             return
         jumps = self._jumps
-        if jumps is None and len(np.unique(self._marks)) == len(self) > _WALK:
+        if jumps is None and can_seek(self._marks):
             source = open_source(self._source, self._fps)
             assert isinstance(source, FileSource), "no other has marks"
-            self._jumps = jumps = _Jumps(source, self._marks)
+            self._file, self._jumps = source, (jumps := Jumps(source, self._marks))
         if jumps is not None:
-            ahead = jumps.at < number <= jumps.at + _WALK
-            if jumps.to(number, number if ahead else max(0, number - _BEFORE), self._keep):
+            ahead = jumps.at < number <= jumps.at + WALK
+            if jumps.to(number, number if ahead else max(0, number - _BEFORE), self._seen):
                 return
         if self._walk is None or self._walk.at >= number:
             if self._walk is not None:
                 self._walk.close()
             self._walk = _Walk(open_source(self._source, self._fps))
         self._walk.to(number, self._keep)
+
+    def _seen(self, number: int) -> None:
+        assert self._file is not None
+        self._keep(number, self._file.here())
 
     def _keep(self, number: int, image: ImageArray) -> None:
         image.flags.writeable = False
@@ -215,55 +214,6 @@ class _Walk:
                 keep(number, image())
                 return
         raise VideoError(f"{self._source.info.name} ends before frame {number}: it has changed")
-
-    def close(self) -> None:
-        self._source.close()
-
-
-class _Jumps:
-    """Seeks in a file; each landing and each step is checked by the decoder's times."""
-
-    def __init__(self, source: FileSource, marks: TimeArray) -> None:
-        self._source, self._marks = source, marks
-        self._order = np.argsort(marks)
-        self.at = -1 if self._here() != 0 else 0
-
-    def to(self, number: int, first: int, keep: Keep) -> bool:
-        """Go to a frame and store those from `first` on; False if the position is not certain."""
-        if not self.at < number or not self.at >= 0 or number > self.at + _WALK:
-            for margin in _MARGINS:
-                aim = self._marks[first] - margin
-                if not self._source.jump(max(aim, 0.0)):
-                    continue
-                self.at = self._here()
-                # The landing frame of a seek may be wrong, as its reference frames may not be
-                # decoded.
-                if 0 <= self.at < first or self.at == first == 0:
-                    break
-            else:
-                self.at = -1
-                return False
-        if self.at == first:
-            keep(self.at, self._source.here())
-        while self.at < number:
-            if not self._source.step() or self._here() != self.at + 1:
-                self.at = -1
-                return False
-            self.at += 1
-            if self.at >= first:
-                keep(self.at, self._source.here())
-        return True
-
-    def _here(self) -> int:
-        """The decoder's current frame; -1 if it is unknown."""
-        mark = self._source.position_ms
-        index = int(np.searchsorted(self._marks, mark, sorter=self._order))
-        for near in (index - 1, index):
-            if 0 <= near < len(self._order):
-                found = int(self._order[near])
-                if abs(self._marks[found] - mark) < 1e-3:
-                    return found
-        return -1
 
     def close(self) -> None:
         self._source.close()

@@ -20,6 +20,7 @@ from aumer.types import ImageArray, VideoInfo
 from aumer.video.capture import printable, quiet, readable, retrieved, sane_fps
 from aumer.video.clock import PART_S, Clock
 from aumer.video.container import Track, mp4_index, read_container
+from aumer.video.seek import Decoded, Jumps, can_seek, picture_digest
 
 logger = logging.getLogger("aumer")
 
@@ -49,13 +50,23 @@ class FileSource:
     """A video file: frames with the file's own times, or ``index / fps`` if `fps` is given.
 
     Times are those of a player: a picture that begins after the sound starts late.
+
+    Args:
+        known: of the same content: these first frames are not decoded, unless the image of one is
+            requested.
+
+    Attributes:
+        marks: decoder time (ms) of every frame that `frames` has come to.
     """
 
     #: Tries before the declared end of a file, since a gap may be long.
     _TRIES_IN_A_HOLE = 1 << 16
 
-    def __init__(self, path: Path, fps: float | None) -> None:
+    def __init__(self, path: Path, fps: float | None, known: Decoded | None = None) -> None:
         self._path, self._fps = path, fps
+        self._known = known or Decoded(np.empty(0), "")
+        self.marks = array("d")
+        self._at = 0
         self._watch = _FreezeWatch(printable(path.name))
         self._declared_s: float | None = None
         with readable(str(path)):
@@ -96,18 +107,24 @@ class FileSource:
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
         clock = Clock(1 / (self._own_fps or 25.0))
         index, time_s, more = 0, 0.0, True
+        known = len(self._known.marks)
         steps, joints = array("d"), set[int]()
         while more:
             before, parts = clock.time, len(clock.parts)
-            own_time = clock.at(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            self.marks.append(self._known.marks[index] if index < known else self.position_ms)
+            own_time = clock.at(self.marks[-1] / 1000)
             if index:
                 steps.append(own_time - before)
             if len(clock.parts) > parts:
                 joints.add(index - 1)
             time_s = self._delay + own_time if self._fps is None else index / self._fps
-            yield time_s, partial(self._image, time_s)
+            yield time_s, partial(self._image, index, time_s)
             index += 1
+            if index < known:
+                continue
+            self._go(index - 1)
             more = self._grab(own_time + clock.parted_s)
+            self._at = index
         if self._fps is None:
             self._say_filled(clock.filled, index)
             self._say_parts(clock)
@@ -122,31 +139,47 @@ class FileSource:
             return False
         return any(self._capture.grab() for _ in range(self._TRIES_IN_A_HOLE))
 
-    def _image(self, time_s: float) -> ImageArray:
+    def _image(self, index: int, time_s: float) -> ImageArray:
+        self._go(index)
         image = retrieved(self._capture, str(self._path))
         self._watch.see(time_s, image)
         return self._squared(image)
+
+    def _go(self, index: int) -> None:
+        """Decode up to a frame; the last known one is reached by a seek, if that is certain."""
+        if index == self._at:
+            return
+        if index == len(self._known.marks) - 1 and can_seek(self._known.marks):
+            there = Jumps(self, self._known.marks).to(index, index)
+            if there and picture_digest(self.here()) == self._known.picture:
+                self._at = index
+                return
+            self._close_capture()
+            self._capture, self._link = _open_capture(self._path)
+            self._at = -1
+        while self._at < index:
+            # There are as many frames, however many in between do not decode.
+            if not any(self._capture.grab() for _ in range(self._TRIES_IN_A_HOLE)):
+                raise VideoError(f"{self.info.name} ends before frame {index}: it has changed")
+            self._at += 1
 
     def _squared(self, image: ImageArray) -> ImageArray:
         if self._square is not None:
             image = np.asarray(cv2.resize(image, self._square, interpolation=cv2.INTER_CUBIC))
         return image
 
-    # Used by `aumer.video.access`. Decoder times are not presentation times, but identify frames.
+    # `aumer.video.seek.Seekable`
 
     @property
     def position_ms(self) -> float:
-        """The decoder's time of the current frame."""
         return float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
 
     def jump(self, position_ms: float) -> bool:
-        """Seek near a decoder time; whether there is a frame."""
         with quiet():
             self._capture.set(cv2.CAP_PROP_POS_MSEC, position_ms)
             return self._capture.grab()
 
     def step(self) -> bool:
-        """Go to the next frame; whether there is one."""
         return any(self._capture.grab() for _ in range(_TRIES))
 
     def here(self) -> ImageArray:
@@ -259,6 +292,9 @@ class FileSource:
             )
 
     def close(self) -> None:
+        self._close_capture()
+
+    def _close_capture(self) -> None:
         self._capture.release()
         if self._link is not None:
             self._link.close()

@@ -2,7 +2,8 @@
 
 Every frame carries its decode ordinal and its presentation time, because `index / fps` is wrong by
 more than a second on a four-second clip of variable rate. Nothing here trusts a container's frame
-count or a seek: both are guesses in many real files. Frames before `start` are decoded and dropped.
+count or a seek: both are guesses in many real files. Frames before `start` are decoded and dropped;
+those that an earlier pass has decoded are skipped by a seek that is checked (`aumer.video.seek`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
+import numpy as np
+
 from aumer.arguments import number, whole
 from aumer.errors import UsageError, VideoError
 from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
+from aumer.video.file import FileSource
+from aumer.video.seek import Decoded, picture_digest
 from aumer.video.sources import FrameSource, Source, open_source
 
 logger = logging.getLogger("aumer")
@@ -39,6 +44,7 @@ def open_video(
     end: float | None = None,
     keep: Keep | None = None,
     queue_size: int = 8,
+    known: Decoded | None = None,
 ) -> VideoReader:
     """Open a video for one pass over its frames, in order.
 
@@ -59,6 +65,8 @@ def open_video(
         queue_size: maximum number of frames decoded ahead. A camera does not wait for a slow
             consumer: frames that do not fit are dropped and counted (`VideoReader.dropped`), and a
             warning at the end gives the number.
+        known: `VideoReader.decoded` of an earlier pass over the same content: these first frames
+            are passed to `keep`, and decoded only where it is true.
 
     Raises:
         UsageError: an argument is missing or invalid. A range without frames raises while
@@ -84,7 +92,7 @@ def open_video(
         )
     if whole("queue_size", queue_size) < 1:
         raise UsageError(f"queue_size must be 1 or more, found {queue_size}")
-    frames = open_source(source, fps)
+    frames = open_source(source, fps, known)
     return VideoReader(frames, start=start, end=end, keep=keep, queue_size=queue_size)
 
 
@@ -150,6 +158,15 @@ class VideoReader:
     def dropped(self) -> int:
         return self._pump.dropped
 
+    def decoded(self, last: Frame, since: int = 0) -> Decoded | None:
+        """What a later pass need not decode: the frames from number `since` to `last`; None if
+        decoding is no work for this kind of source.
+        """
+        marks = self._pump.marks
+        if marks is None:
+            return None
+        return Decoded(np.array(marks[since : last.index + 1]), picture_digest(last.image))
+
     def _frames(self) -> Iterator[Frame]:
         try:
             self._pump.start()
@@ -189,6 +206,7 @@ class _Pump:
     ) -> None:
         self._source, self._start, self._end, self._keep = source, start, end, keep
         self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
+        self.marks = source.marks if isinstance(source, FileSource) else None
         self._slots = threading.Semaphore(queue_size)  # bounds the queue
         self._size = queue_size
         self._drops = drops

@@ -21,6 +21,7 @@ from aumer.video.camera import open_camera
 from aumer.video.capture import readable
 from aumer.video.file import FileSource
 from aumer.video.images import IMAGE_SUFFIXES, ArraySource, FolderSource
+from aumer.video.seek import Decoded
 
 Source: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any]
 
@@ -41,7 +42,8 @@ class FrameSource(Protocol):
         """Release the source; harmless when repeated."""
 
 
-def open_source(source: Source, fps: float | None) -> FrameSource:
+def open_source(source: Source, fps: float | None, known: Decoded | None = None) -> FrameSource:
+    """The source of what a user names; `known` as in `aumer.video.open_video`."""
     if isinstance(source, np.ndarray):
         return ArraySource(source, required_fps(fps, "an array"))
     if is_camera(source):
@@ -54,7 +56,7 @@ def open_source(source: Source, fps: float | None) -> FrameSource:
             f"{path} is an image whose path FFmpeg would take for a pattern of other files; take "
             "the % out of it, or give the folder of images"
         )
-    return FileSource(path, fps)
+    return FileSource(path, fps, known)
 
 
 #: How many names of a folder are compared with a missing one.

@@ -7,10 +7,10 @@ until the film is long enough. A child process spots in it, and then measures it
 the motion in the cache. What the child holds and has done is sampled every few seconds. Everything
 lies in PLACE, so that a second start of the same command goes on from what is kept; a run of ten
 hours of film takes hours of a core. With `--kills` the child is killed (SIGKILL) at N random
-places of the film and started again: how many frames are analyzed a second time. With
-`--late-kills` it is also killed N times after the last frame, while it joins, decides and writes:
-how many seconds of a core had passed since something was kept, which is what is spent a second
-time. Linux alone says what a process holds.
+places of the film and started again: how many frames are analyzed a second time, and how long a
+start takes up to its first frame. With `--late-kills` it is also killed N times after the last
+frame, while it joins, decides and writes: how many seconds of a core had passed since something was
+kept, which is what is spent a second time. Linux alone says what a process holds.
 """
 
 from __future__ import annotations
@@ -153,6 +153,8 @@ class Run:
         self.samples = list(self._kept())
         #: Frames that were analyzed before a kill, and again after it.
         self.lost: list[int] = []
+        #: CPU seconds from each such start to its first frame, and from the very first one.
+        self.to_first: list[float] = []
         #: Of each late kill: seconds of a core since the last frame, or since its start, and those
         #: since something was kept, which are spent again.
         self.late_lost: list[tuple[float, float]] = []
@@ -211,6 +213,7 @@ class Run:
     def _once(self, work: str, out: Path, start: int) -> bool:
         """Whether it was killed."""
         before = self._frame() if start else 0
+        self._told.unlink(missing_ok=True)
         words = [work, str(self._film), str(self._cache), str(out), str(self._told)]
         begun = told = time.monotonic()
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -229,9 +232,10 @@ class Run:
                     except subprocess.TimeoutExpired:
                         pass
                     frame = self._frame()
-                    if before and frame and not first:
+                    if frame and not first and work == "spot":
                         first = frame
-                        if work == "spot":
+                        self.to_first.append(sampled(child, begun)[1])
+                        if before:
                             self.lost.append(max(0, before - first + 1))
                     if self._kills and work == "spot" and frame >= self._kills[0]:
                         del self._kills[0]
@@ -360,6 +364,12 @@ def main() -> None:
             f"{len(run.lost)} kills: at most {most} frames analyzed again, "
             f"{most / CLIP_FPS:.1f} s at {CLIP_FPS} frames/s ({MOST_LOST_S} allowed: "
             f"{'kept' if most <= MOST_LOST_S * CLIP_FPS else 'not kept'}): {run.lost}"
+        )
+        usual, *again = run.to_first
+        spent = ", ".join(f"{s:.1f}" for s in again)
+        report.line(
+            f"CPU up to the first frame: {usual:.1f} s at the first start, at most "
+            f"{max(again):.1f} s after a kill ({MOST_LOST_S} allowed): {spent}"
         )
     if run.late_lost:
         most_s = max(lost for _, lost in run.late_lost)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from aumer.errors import UsageError, VideoError
-from aumer.video import open_video
+from aumer.video import file, open_video
 from aumer.video.access import AnyFrame
+from aumer.video.seek import Decoded
 
 COUNT = 120
 UNEVEN = np.cumsum(np.random.default_rng(0).choice([20, 33, 40, 80, 120], COUNT)).tolist()
 
 
-@pytest.mark.parametrize(
+FILES = pytest.mark.parametrize(
     ("name", "how"),
     [
         ("constant.mp4", {}),
@@ -30,6 +31,9 @@ UNEVEN = np.cumsum(np.random.default_rng(0).choice([20, 33, 40, 80, 120], COUNT)
         ("web.webm", {"codec": "libvpx-vp9", "times_ms": UNEVEN}),
     ],
 )
+
+
+@FILES
 def test_every_frame_of_a_file(tmp_path: Path, make: Any, name: str, how: dict[str, Any]) -> None:
     path = make.video(tmp_path / name, make.pictures(COUNT), **how)
     with open_video(path) as video:
@@ -58,6 +62,86 @@ def test_a_seek_is_used_and_checked(tmp_path: Path, make: Any) -> None:
     assert np.array_equal(frames[62], wanted)
     assert frames._walk is not None
     frames.close()
+
+
+@FILES
+def test_frames_that_are_known_are_not_decoded_again(
+    tmp_path: Path, make: Any, name: str, how: dict[str, Any]
+) -> None:
+    path = make.video(tmp_path / name, make.pictures(COUNT), **how)
+    with open_video(path) as video:
+        whole = list(video)
+        known = video.decoded(whole[89])
+        assert known is not None and len(known.marks) == 90
+        assert video.decoded(whole[89], 60).marks.tolist() == known.marks[60:].tolist()
+    asked: list[int] = []
+    for since in (89, 90, 40):  # 40 is before the last known one: it is decoded up to
+
+        def keep(index: int, _: float, since: int = since) -> bool:
+            asked.append(index)
+            return index >= since
+
+        with open_video(path, keep=keep, known=known) as video:
+            rest = list(video)
+        assert asked == list(range(COUNT))
+        asked.clear()
+        assert [f.index for f in rest] == list(range(since, COUNT))
+        for frame, wanted in zip(rest, whole[since:], strict=True):
+            assert frame.time_s == wanted.time_s
+            assert np.array_equal(frame.image, wanted.image), frame.index
+
+
+class _Counting:
+    """A capture that counts what it decodes, but for what OpenCV decodes within a seek."""
+
+    def __init__(self, capture: Any) -> None:
+        self._capture, self.grabs = capture, 0
+
+    def grab(self) -> bool:
+        there = bool(self._capture.grab())
+        self.grabs += there
+        return there
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._capture, name)
+
+
+@pytest.mark.parametrize("spoiled", ["nothing", "picture", "marks", "equal marks"])
+def test_a_seek_that_cannot_be_trusted_is_not_used(
+    tmp_path: Path, make: Any, spoiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make.video(tmp_path / "a.mp4", make.pictures(COUNT))
+    with open_video(path) as video:
+        whole = list(video)
+        known = video.decoded(whole[89])
+    assert known is not None
+    marks, picture = known.marks.copy(), known.picture
+    if spoiled == "picture":
+        picture = "of another"
+    elif spoiled == "marks":
+        marks[85] += 5.0
+    elif spoiled == "equal marks":
+        marks[3] = marks[2]
+    opened: list[_Counting] = []
+    real = file._open_capture
+
+    def counted(path: Path) -> Any:
+        capture, link = real(path)
+        opened.append(_Counting(capture))
+        return opened[-1], link
+
+    monkeypatch.setattr(file, "_open_capture", counted)
+    with open_video(
+        path, keep=lambda index, _: index >= 89, known=Decoded(marks, picture)
+    ) as video:
+        rest = list(video)
+    for frame, wanted in zip(rest, whole[89:], strict=True):
+        assert np.array_equal(frame.image, wanted.image)
+    grabs = sum(one.grabs for one in opened)
+    if spoiled == "nothing":
+        assert len(opened) == 1 and grabs < 60
+    else:
+        assert grabs >= COUNT
 
 
 def test_a_folder_and_its_errors(tmp_path: Path, make: Any) -> None:
