@@ -50,6 +50,7 @@ _parts: dict[str, dict[str, Any]] = {
     # The registered class is the `Architecture`, which makes the network.
     "network": {
         "boosting-vrme-like": "aumer.spotting.rivals.vrme:VideoRegression",
+        "ensemble": "aumer.spotting.ensemble:Ensemble",
         "lgsnet-like": "aumer.spotting.rivals.lgsnet:LgsnetLike",
         "me-tst-like": "aumer.spotting.rivals.metst:StateSpaceLike",
         "softnet-like": "aumer.spotting.rivals.softnet:SoftnetLike",

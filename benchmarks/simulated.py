@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,35 @@ from aumer.types import KINDS, Annotation, Counts, Expression, Features, Scores
 
 Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
 
-#: Subjects of training.
 #: Expressions from half of their usual size on, or small ones are not learned; and up to one every
 #: second and a half, or the rest between two is taken for a third: of micro-expressions of .3 and
 #: .5/64 in neutral films `combined` finds 12 and 21 of 21 so, with at most 15 a minute 8 and 17.
-#: A third of the subjects move any AUs, and `UNLIKE` of the videos show `another_face`: a network
-#: that has seen the tables' combinations on one table of movements alone misses mouths on real
-#: faces.
-TRAINING = Population(160, 500_000, strength=(0.5, 6.0), rate_per_min=(3.0, 40.0), any_aus=0.35)
-UNLIKE = 0.5
+#: A third of the subjects move any AUs, and half of the videos show `another_face`: a network that
+#: has seen the tables' combinations on one table of movements alone misses mouths on real faces.
+_SUBJECTS = Population(160, 500_000, strength=(0.5, 6.0), rate_per_min=(3.0, 40.0), any_aus=0.35)
+
+
+@dataclass(frozen=True)
+class World:
+    """What one network of the ensemble that ships is trained on.
+
+    Attributes:
+        subjects: its own.
+        unlike: share of the videos that show `another_face`.
+    """
+
+    subjects: Population
+    unlike: float
+
+
+#: The networks see other subjects each, and every second one more of them with any AUs, but no
+#: face that moves unlike the table: what one kind of training makes a network miss, another finds.
+WORLDS = (
+    World(_SUBJECTS, 0.5),
+    World(replace(_SUBJECTS, seed=510_000, any_aus=0.5), 0.0),
+    World(replace(_SUBJECTS, seed=520_000), 0.5),
+    World(replace(_SUBJECTS, seed=530_000, any_aus=0.5), 0.0),
+)
 #: Frames a second of the cameras of `SLOW` of these subjects' videos, the others have 30; and of
 #: `CUT` of them nothing is seen but pieces of so many seconds, with such gaps between them. Users'
 #: clips are short and begin within expressions, and their cameras differ.
@@ -82,12 +103,13 @@ def recorded(
         yield video, kept
 
 
-def training_videos() -> tuple[LabeledVideo, ...]:
-    """What `accuracy.spotters --train` trains on."""
-    rng = np.random.default_rng([TRAINING.seed, 1])
-    drawn = from_simulation(TRAINING.draw())
-    faces = (another_face(v, rng) if rng.random() < UNLIKE else v for v in drawn)
-    videos = recorded(faces, TRAINING.seed)
+def training_videos(world: World) -> tuple[LabeledVideo, ...]:
+    """What `accuracy.spotters --train` trains a network on."""
+    seed = world.subjects.seed
+    rng = np.random.default_rng([seed, 1])
+    drawn = from_simulation(world.subjects.draw())
+    faces = (another_face(v, rng) if rng.random() < world.unlike else v for v in drawn)
+    videos = recorded(faces, seed)
     return tuple(interrupted(video, kept) if kept else video for video, kept in videos)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import aumer
 from aumer import cache as caches
@@ -26,6 +27,7 @@ from aumer.results.schema import compact, compact_text
 from aumer.simulate.features import simulate_features
 from aumer.spotting import decode, noise, stages
 from aumer.spotting.interface import Spotted, resolve
+from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.testing.moving_face import film, smile
 from aumer.types import Features, runs
@@ -353,13 +355,14 @@ def test_a_run_goes_on_after_the_last_stage(minutes: Features, tmp_path: Path) -
             continue
         break
     made += store.made
-    # Scores, the decoder's two kinds, two parts of the rules and all of them, the judge.
-    assert len(made) == len(set(made)) == 7
+    # Two parts of the scores, the decoder's two kinds, two parts of the rules and all of them, the
+    # judge.
+    assert len(made) == len(set(made)) == 8
     assert_same(found, usual)
     again = Noted(tmp_path)
     assert_same(decided(again, minutes), usual)
-    assert not again.made and len(again.read) == 5  # no parts of the rules
-    assert len(list((tmp_path / "key.stages").iterdir())) == 5
+    assert not again.made and len(again.read) == 6  # no parts of the rules
+    assert len(list((tmp_path / "key.stages").iterdir())) == 6
 
 
 _DECIDES = """
@@ -398,7 +401,7 @@ def test_a_kill_among_the_stages_costs_one_of_them(tmp_path: Path) -> None:
     store = Noted(tmp_path)
     found = decided(store, video.features)
     assert store.read == done.stdout.decode().split()
-    assert len(store.read) == 3 and len(store.made) == 4
+    assert len(store.read) == 3 and len(store.made) == 5
     assert_same(found, decided(None, video.features))
 
 
@@ -412,7 +415,7 @@ def test_nothing_stale_is_taken(
     other = {"rules": {"min_height": 0.01}}
     store = Noted(tmp_path)
     assert_same(decided(store, minutes, **other), decided(None, minutes, **other))
-    assert store.read == first.made[:3]  # scores and decoder
+    assert store.read == first.made[:4]  # scores and decoder
     assert not set(store.made) & set(first.made)
 
     values = minutes.values.copy()
@@ -425,7 +428,7 @@ def test_nothing_stale_is_taken(
     monkeypatch.setattr(stages, "_made_by", lambda: {"code": "other"})
     store = Noted(tmp_path)
     decided(store, moved)
-    assert not store.read and len(store.made) == 7
+    assert not store.read and len(store.made) == 8
 
 
 @pytest.mark.usefixtures("long")
@@ -461,6 +464,20 @@ def test_stages_of_short_videos_and_of_own_parts_are_not_kept(
         found = Mine.from_settings(load_settings())(minutes)
     assert not store.made
     assert found[1] == resolve("rules", load_settings())(minutes)[1]
+
+    class MyLayer(torch.nn.Identity):
+        """A layer inside a network of aumer's: its weights say nothing of its code."""
+
+    network = NetSpotter.from_settings(load_settings())
+    with stages.kept_in(store):
+        scores = network.scores(minutes)
+    assert store.made
+    store = Noted(tmp_path)
+    network.net.add_module("mine", MyLayer())
+    with stages.kept_in(store):
+        again = network.scores(minutes)
+    assert not store.made and not store.read
+    assert again.values.tobytes() == scores.values.tobytes()
 
 
 @pytest.mark.usefixtures("long")

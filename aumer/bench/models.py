@@ -127,7 +127,8 @@ class Trainable:
         graph = None
         if self.prior not in (FROM_TRAINING, FROM_PRESET):
             graph = self._named(DEFAULT_ROIS.names)
-        return _learned_numbers(self.settings.net_config().network(graph))
+        one = _learned_numbers(self.settings.net_config().network(graph))
+        return one * self.settings.members
 
     def fit(
         self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
@@ -266,6 +267,11 @@ def find(
                 trained,
                 inner_share=trained.inner_share or INNER_SHARE,
                 patience=trained.patience or PATIENCE,
+            )
+        if protocol.selection == "oracle" and trained.members > 1:
+            raise UsageError(
+                "selection 'oracle' chooses an epoch of one network, and members = "
+                f"{trained.members} trains several: set members = 1, or another selection"
             )
         decoder = decoder or net.decoder or trained.decoder
         return Trainable(name, trained, decoder, protocol.prior, net.au_map)

@@ -29,7 +29,7 @@ from aumer.registry import REGISTERED_ELSEWHERE
 from aumer.spotting.channels import CHANNELS, classes
 from aumer.spotting.decode import probabilities
 from aumer.spotting.parts import Architecture
-from aumer.types import KINDS, Features, FloatArray, Scores
+from aumer.types import KINDS, BoolArray, Features, FloatArray, Scores
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -149,24 +149,51 @@ class SpottingNetwork(nn.Module, ABC):
         Raises:
             UsageError: other ROIs, another rate, or a chunk length that is not positive.
         """
-        self._check(features, chunk_s)
-        training = self.training
-        self.eval().to(device)
-        total, halo = len(features), self.half_width
-        step = total if chunk_s is None else max(1, round(chunk_s * self.config.rate))
+        self.check(features)
         x = torch.from_numpy(self.config.inputs(features))
         rested(features.values)
-        valid = torch.from_numpy(features.valid)
-        values = np.full((total, len(CHANNELS)), np.nan, dtype=np.float32)
-        for begin in range(0, total, max(step, 1)):
-            end = min(begin + step, total)
-            around = slice(max(0, begin - halo), min(total, end + halo))
-            logits = self(x[None, around].to(device), valid[None, around].to(device))[0]
-            kept = logits[begin - around.start : end - around.start]
-            values[begin:end] = probabilities(kept.cpu().numpy())
-        self.train(training)
-        values[~features.valid] = np.nan
+        values = self.values(x, features.valid, chunk_s=chunk_s, device=device)
         return Scores(values, features.times, features.frames, features.valid, CHANNELS)
+
+    @torch.no_grad()
+    def values(
+        self,
+        x: Tensor,
+        valid: BoolArray,
+        begin: int = 0,
+        end: int | None = None,
+        *,
+        chunk_s: float | None = 120.0,
+        device: str | torch.device = "cpu",
+    ) -> FloatArray:
+        """The values of `scores` in the rows from `begin` to `end`: (rows, 10) float32.
+
+        Args:
+            x: (T, N, 2) float32, inputs of the whole video, as `Architecture.inputs` makes them.
+            valid: (T,) of the features; the values of other rows are NaN.
+            others: as `scores`.
+
+        Raises:
+            UsageError: a chunk length that is not positive.
+        """
+        if chunk_s is not None and not chunk_s > 0:
+            raise UsageError(f"chunk_s must be > 0 seconds, or None for the whole; found {chunk_s}")
+        training = self.training
+        self.eval().to(device)
+        total, halo = len(x), self.half_width
+        last = total if end is None else end
+        step = total if chunk_s is None else max(1, round(chunk_s * self.config.rate))
+        known = torch.from_numpy(valid)
+        values = np.full((last - begin, len(CHANNELS)), np.nan, dtype=np.float32)
+        for first in range(begin, last, max(step, 1)):
+            after = min(first + step, last)
+            around = slice(max(0, first - halo), min(total, after + halo))
+            logits = self(x[None, around].to(device), known[None, around].to(device))[0]
+            kept = logits[first - around.start : after - around.start]
+            values[first - begin : after - begin] = probabilities(kept.cpu().numpy())
+        self.train(training)
+        values[~valid[begin:last]] = np.nan
+        return values
 
     def portable(self) -> Portable:
         """The network from inputs to the ten tracks, for export; see `aumer.export`.
@@ -199,7 +226,12 @@ class SpottingNetwork(nn.Module, ABC):
             },
         )
 
-    def _check(self, features: Features, chunk_s: float | None) -> None:
+    def check(self, features: Features) -> None:
+        """Refuse features that it cannot read.
+
+        Raises:
+            UsageError: other ROIs or another rate.
+        """
         if features.rois != self.graph.rois:
             raise UsageError(
                 f"the features are of the {len(features.rois)} ROIs {', '.join(features.rois)}; "
@@ -213,8 +245,6 @@ class SpottingNetwork(nn.Module, ABC):
                 f"{self.config.rate:g}: set `motion.rate={self.config.rate:g}` and extract them "
                 f"again, or train a network with rate = {features.rate:g}"
             )
-        if chunk_s is not None and not chunk_s > 0:
-            raise UsageError(f"chunk_s must be > 0 seconds, or None for the whole; found {chunk_s}")
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """Write weights, configuration, graph and card to one safetensors file.

@@ -6,12 +6,17 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from aumer import weights
+from aumer.cache import rested
 from aumer.config import MotionSettings, Settings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
@@ -22,13 +27,14 @@ from aumer.learning.machine import device_of
 from aumer.log_capture import collected_warnings
 from aumer.process import give_back_memory, use_threads
 from aumer.registry import REGISTERED_ELSEWHERE
+from aumer.spotting import stages
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.parts import TrackDecoder
-from aumer.spotting.stages import LONG_ROWS, kept
-from aumer.types import Expression, Features, Scores
+from aumer.spotting.stages import LONG_ROWS
+from aumer.types import Expression, Features, FloatArray, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, does not change scores.
 CHUNK_S = 120.0
@@ -263,21 +269,48 @@ class NetSpotter(SpotterModel):
         """
         self._require_rate(features.rate, "the features' rate is")
         use_threads()
-        axis = features.times, features.frames, features.valid
-        found = kept(
-            "scores",
-            (features,),
-            (self.net, self.net.config),
-            {
-                **self.digests,
-                "config": self.net.config.to_dict(),
-                "device": self._device,
-                "chunk_s": CHUNK_S,
-            },
-            lambda: self.net.scores(features, chunk_s=CHUNK_S, device=self._device),
-            lambda scores: {"values": scores.values},
-            lambda arrays: Scores(arrays["values"], *axis, CHANNELS),
+        self.net.check(features)
+        parts = stages.parts(len(features))
+        edges = [len(features) * part // parts for part in range(parts + 1)]
+
+        @cache
+        def inputs() -> Tensor:
+            made = torch.from_numpy(self.net.config.inputs(features))
+            rested(features.values)
+            return made
+
+        def part(begin: int, end: int) -> FloatArray:
+            return self.net.values(
+                inputs(), features.valid, begin, end, chunk_s=CHUNK_S, device=self._device
+            )
+
+        values = [
+            stages.kept(
+                "scores",
+                (features,),
+                (self.net.config, *self.net.modules()),
+                {
+                    **self.digests,
+                    "config": self.net.config.to_dict(),
+                    "device": self._device,
+                    "chunk_s": CHUNK_S,
+                    "rows": [begin, end],
+                },
+                partial(part, begin, end),
+                lambda made: {"values": made},
+                lambda arrays: np.asarray(arrays["values"]),
+            )
+            for begin, end in pairwise(edges)
+        ]
+        found = Scores(
+            values[0] if parts == 1 else np.concatenate(values),
+            features.times,
+            features.frames,
+            features.valid,
+            CHANNELS,
         )
+        del values
+        inputs.cache_clear()
         if len(found) > LONG_ROWS:
             give_back_memory()
         if not np.isfinite(found.values[found.valid]).all():

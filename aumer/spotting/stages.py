@@ -40,7 +40,9 @@ PART_ROWS = 250_000
 
 #: Modules of aumer, and packages, that numbers of the stages follow from.
 _CODE = ("config", "face.mean_face", "graph", "learning", "spotting", "types")
-_PACKAGES = ("numpy", "scipy", "torch")
+_PACKAGES = ("numpy", "scipy", "torch", "torch-geometric")
+#: Modules whose code these names stand for.
+_KNOWN = frozenset(("aumer", *(name.replace("-", "_") for name in _PACKAGES)))
 #: Bytes that are digested at a time.
 _AT_ONCE = 1 << 24
 
@@ -96,7 +98,7 @@ def kept(
         pack, unpack: to arrays and back, bit for bit.
     """
     run = _run.get()
-    if run is None or len(of[0]) <= LONG_ROWS or not all(_is_aumers(one) for one in by):
+    if run is None or len(of[0]) <= LONG_ROWS or not all(_is_known(one) for one in by):
         return compute()
     name = digest(
         {
@@ -153,8 +155,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not kept")
 
 
-def _is_aumers(part: object) -> bool:
-    return type(part).__module__.partition(".")[0] == "aumer"
+def _is_known(part: object) -> bool:
+    return type(part).__module__.partition(".")[0] in _KNOWN
 
 
 @cache

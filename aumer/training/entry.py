@@ -224,7 +224,8 @@ def epochs(config: Config) -> int:
 
     if isinstance(config, ClipRun):
         return config.untrained()[0].stopping()["epochs"] or 0
-    return config.train_settings().epochs
+    settings = config.train_settings()
+    return settings.epochs * settings.members
 
 
 #: Word for the trained part of each task, for messages.

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from aumer.learning import engine
 from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
 from aumer.learning.machine import Machine
+from aumer.spotting.ensemble import EnsembleNetwork
 from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.parts import Across, TrackDecoder, alone
 from aumer.training.samples import (
@@ -45,9 +47,10 @@ class TrainedNetwork:
     """What training gives.
 
     Attributes:
-        net: in eval mode, on the CPU; its card says what motion it was trained on.
+        net: in eval mode, on the CPU; its card says what motion it was trained on. An
+            `EnsembleNetwork` if the settings ask for several members.
         decoder: with the threshold chosen on the inner subjects, where there were any.
-        log: one record per epoch.
+        log: one record per epoch of each member.
         inner_subjects: those kept out of the gradient.
     """
 
@@ -74,7 +77,8 @@ def train(
     Args:
         graph: the prior; None takes the one that the network's preset names, which was counted on
             a whole data set: for LOSO give one without the test subject.
-        checkpoint: a file; written after every epoch and, where it is there, gone on from.
+        checkpoint: a file; written after every epoch and, where it is there, gone on from. Every
+            member of an ensemble has its own (`checkpoint_of`).
         decoder: whose threshold is set, if it has one; None takes the one that `settings` name.
 
     Raises:
@@ -89,23 +93,47 @@ def train(
     outer_videos = [v for v in videos if v.subject not in inner]
     inner_videos = [v for v in videos if v.subject in inner]
 
-    with torch.random.fork_rng(devices=[]):  # the caller's generator is none of our business
-        torch.manual_seed(_mixed(seed))
-        net = settings.net_config().network(graph)
-    net.set_input_statistics(*input_statistics(outer_videos, net.config))
-    net.card["motion"] = measured_with(videos)
     machine = Machine(device, mixed_precision=settings.mixed_precision)
-    log = engine.train(
-        _Spotting(net, settings, outer_videos, inner_videos, seed, machine),
-        settings,
-        seed=seed,
-        checkpoint=checkpoint,
-        callbacks=callbacks,
-    )
+    nets, log = [], []
+    for member in range(settings.members):
+        one_seed = seed * settings.members + member  # so that runs of other seeds share none
+        with torch.random.fork_rng(devices=[]):  # the caller's generator is none of our business
+            torch.manual_seed(_mixed(one_seed))
+            net = settings.net_config().network(graph)
+        net.set_input_statistics(*input_statistics(outer_videos, net.config))
+        net.card["motion"] = measured_with(videos)
+        records = engine.train(
+            _Spotting(net, settings, outer_videos, inner_videos, one_seed, machine),
+            settings,
+            seed=one_seed,
+            checkpoint=None if checkpoint is None else checkpoint_of(checkpoint, member),
+            callbacks=[_numbered(callback, member, settings) for callback in callbacks],
+        )
+        nets.append(net)
+        log += [_record(record, member, settings) for record in records]
+    net = nets[0] if settings.members == 1 else EnsembleNetwork.of(nets)
     chosen = decoder or TrackDecoder.named(settings.decoder)
     if inner_videos and (best := best_threshold(net, chosen, inner_videos)) is not None:
         chosen = chosen.at(best)
-    return TrainedNetwork(net, chosen, log, inner, time.perf_counter() - begun)
+    return TrainedNetwork(net, chosen, tuple(log), inner, time.perf_counter() - begun)
+
+
+def checkpoint_of(path: StrPath, member: int) -> Path:
+    """The checkpoint of one member of an ensemble; that of the first is `path` itself."""
+    first = Path(path)
+    return first.with_name(f"{first.stem}-{member}{first.suffix}") if member else first
+
+
+def _record(record: dict[str, Any], member: int, settings: TrainSettings) -> dict[str, Any]:
+    """An epoch's record, in an ensemble numbered through all members."""
+    if settings.members == 1:
+        return record
+    epoch = member * settings.epochs + record["epoch"]
+    return {**record, "epoch": epoch, "member": member + 1}
+
+
+def _numbered(callback: Callback, member: int, settings: TrainSettings) -> Callback:
+    return lambda record: callback(_record(record, member, settings))
 
 
 def best_threshold(

@@ -27,7 +27,7 @@ from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded, is_file
 from aumer.session import versions
 from aumer.spotting.network import NetSpotter
-from aumer.training.loop import TrainedNetwork, train
+from aumer.training.loop import TrainedNetwork, checkpoint_of, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import (
     Augment,
@@ -254,7 +254,8 @@ def run(
         },
         overwrite=overwrite,
     )
-    checkpoint.unlink(missing_ok=True)  # no longer needed, and three times as large
+    for member in range(settings.members):  # no longer needed, and three times as large
+        checkpoint_of(checkpoint, member).unlink(missing_ok=True)
     return weights
 
 

@@ -38,6 +38,8 @@ class TrainSettings(LearningSettings):
         amplitude_jitter: standard deviation of the logarithm of a sample's random scale.
         inner_share: share of subjects for early stopping (`patience`) and for choosing the
             decoder's threshold; 0 trains on all, with the default threshold.
+        members: networks that are trained one after another, by other random numbers each; more
+            than one give an `aumer.spotting.ensemble`, which takes as many times as long.
         other fields: see `LearningSettings`.
 
     Raises:
@@ -55,14 +57,16 @@ class TrainSettings(LearningSettings):
     amplitude_jitter: float = 0.0
     net_overrides: Mapping[str, Any] = field(default_factory=dict)
     decoder: str = "aumer"
+    members: int = 1
 
-    _later = ("optimizer", "momentum", "factor", "plateau", "min_lr", "decoder")
+    _later = ("optimizer", "momentum", "factor", "plateau", "min_lr", "decoder", "members")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         within("window_s", self.window_s, 0.01, 3600, "seconds")
         within("macro_weight", self.macro_weight, 1e-6, 1e6)
         within("amplitude_jitter", self.amplitude_jitter, 0, 100)
+        within("members", self.members, 1, 100)
         for name in ("targets", "decoder"):
             known = registry.names(name)
             one_of = f"one of {', '.join(known)}"

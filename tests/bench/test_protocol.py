@@ -154,6 +154,8 @@ def test_models_that_cannot_be_are_refused() -> None:
             models.find(name, found, **more)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="oracle"):
         models.find("rules", found.changed({"selection": "oracle"}))
+    with pytest.raises(UsageError, match="set members = 1"):
+        models.find("aumer", found.changed({"selection": "oracle"}), overrides={"members": 2})
     with pytest.raises(UsageError, match="graph"):
         models.find("aumer", found.changed({"prior": "no-such-graph"}))
 
