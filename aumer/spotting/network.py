@@ -169,7 +169,7 @@ class NetSpotter(SpotterModel):
     def to(self, device: str) -> bool:
         """Run on this device from now on; "auto" leaves it where it is, by default on the CPU.
 
-        For 39 thousand parameters starting a GPU takes longer than the work.
+        For a network this small starting a GPU takes longer than the work.
 
         Raises:
             UsageError: there is no such device here.
