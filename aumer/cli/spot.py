@@ -74,7 +74,7 @@ settings:
   `--set rules.min_s=0.2` takes a TOML value; a string needs no quotes.
   `aumer config show` prints all settings and where each comes from.
   --sensitivity sets the threshold by the false alarms per minute in a face at rest: low .1,
-  normal .2, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; measured on simulated faces that
+  normal .25, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; measured on simulated faces that
   blink, swallow and turn. --model network has none, as it was not measured. It overrides
   --set rules.sensitivity.
 

@@ -102,7 +102,7 @@ def members(path: Path, settings: TrainSettings) -> Iterator[tuple[World, Videos
     whose checkpoints lie beside the target.
     """
     graph = None
-    for seed, world in enumerate(WORLDS):
+    for member, world in enumerate(WORLDS):
         videos = training_videos(world)
         graph = graph or AUGraph.from_annotations(
             [a for v in videos for a in v.annotations],
@@ -113,9 +113,9 @@ def members(path: Path, settings: TrainSettings) -> Iterator[tuple[World, Videos
             videos,
             settings,
             graph=graph,
-            seed=seed,
-            checkpoint=checkpoint(path, seed),
-            callbacks=[partial(told, seed)],
+            seed=world.seed,
+            checkpoint=checkpoint(path, member),
+            callbacks=[partial(told, member)],
         )
         yield world, videos, trained
 
@@ -137,6 +137,7 @@ def make(path: Path, overwrite: bool, measured: Settings) -> None:
             {
                 "population": dict(vars(world.subjects)),
                 "other_faces": {"share": world.unlike, **vars(Unlike())},
+                "seed": world.seed,
                 "minutes": round(sum(int(v.features.valid.sum()) for v in videos) / 30 / 60, 1),
                 "micro": sum(a.kind == "micro" for a in annotations),
                 "macro": sum(a.kind == "macro" for a in annotations),
