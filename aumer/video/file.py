@@ -19,8 +19,8 @@ from aumer.files import TemporaryFolder
 from aumer.types import ImageArray, VideoInfo
 from aumer.video.capture import printable, quiet, readable, retrieved, sane_fps
 from aumer.video.clock import PART_S, Clock
-from aumer.video.container import Track, mp4_index, read_container
-from aumer.video.seek import Decoded, Jumps, can_seek, picture_digest
+from aumer.video.container import Track, has_index, mp4_index, read_container
+from aumer.video.seek import WALK, Decoded, Jumps, can_seek, picture_digest
 
 logger = logging.getLogger("aumer")
 
@@ -149,7 +149,8 @@ class FileSource:
         """Decode up to a frame; the last known one is reached by a seek, if that is certain."""
         if index == self._at:
             return
-        if index == len(self._known.marks) - 1 and can_seek(self._known.marks):
+        is_far = not 0 <= index - self._at <= WALK
+        if is_far and index == len(self._known.marks) - 1 and self._can_seek():
             there = Jumps(self, self._known.marks).to(index, index)
             if there and picture_digest(self.here()) == self._known.picture:
                 self._at = index
@@ -162,6 +163,11 @@ class FileSource:
             if not any(self._capture.grab() for _ in range(self._TRIES_IN_A_HOLE)):
                 raise VideoError(f"{self.info.name} ends before frame {index}: it has changed")
             self._at += 1
+
+    def _can_seek(self) -> bool:
+        # Without an index a copy of the known frames further on could be taken for them: only
+        # their own times are known.
+        return can_seek(self._known.marks) and has_index(self._path)
 
     def _squared(self, image: ImageArray) -> ImageArray:
         if self._square is not None:
