@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aumer.errors import BackendUnavailable, UsageError
 from aumer.files import StrPath, TemporaryFolder, atomic_write
 from aumer.learning.engine import Callback
@@ -33,7 +35,9 @@ def write_log(folder: StrPath, log: Sequence[dict[str, Any]]) -> None:
 
 
 def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
-    """A PNG of every loss by epoch, the total in bold; also the inner loss, if any."""
+    """A PNG of every loss by epoch, the total in bold; also the inner loss, if any. The lines of an
+    ensemble are broken where its next member begins.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -41,12 +45,17 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    epochs = [record["epoch"] for record in log]
+    epochs = [float(record["epoch"]) for record in log]
+    members = [record.get("member") for record in log]
+    begins = [k for k in range(1, len(log)) if members[k] != members[k - 1]]
+    for begin in begins:
+        axes.axvline(epochs[begin] - 0.5, color="0.6", ls=":", lw=1)
+    epochs = np.insert(epochs, begins, np.nan).tolist()
     names = [name for name in log[0] if "loss" in name]
     for name in sorted(names, key=lambda n: -log[-1][n]):
         bold = name in ("loss", "loss_total", "inner_loss")
         label = name.removeprefix("loss_").replace("_", " ")
-        values = [record[name] for record in log]
+        values = np.insert([float(record[name]) for record in log], begins, np.nan)
         axes.plot(
             epochs, values, label=label, lw=2.2 if bold else 1, ls="--" if "inner" in name else "-"
         )

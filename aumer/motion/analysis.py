@@ -489,7 +489,8 @@ def _marked(known: Decoded | None) -> Arrays:
     """As arrays, which are kept beside those of a chunk."""
     if known is None:
         return {}
-    return {"marks": known.marks, "picture": np.array(known.picture)}
+    still = {} if known.still is None else {"still": np.array(known.still)}
+    return {"marks": known.marks, "picture": np.array(known.picture), **still}
 
 
 def _decoded(cache: FeatureCache, chunks: int) -> Decoded | None:
@@ -499,7 +500,10 @@ def _decoded(cache: FeatureCache, chunks: int) -> Decoded | None:
     marks = cache.all_of("marks", chunks)
     if not marks:  # decoding is no work, or an older aumer's file
         return None
-    return Decoded(np.concatenate(marks), str(cache.get(chunks - 1)["picture"]))
+    last = cache.get(chunks - 1)
+    since, images, told = last.get("still", (0.0, 0.0, 0.0))
+    still = (float(since), float(images), float(told)) if "still" in last else None
+    return Decoded(np.concatenate(marks), str(last["picture"]), still)
 
 
 def _reported(

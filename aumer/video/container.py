@@ -65,13 +65,36 @@ def read_container(path: Path) -> Container | None:
         head = file.read(12)
         size = os.fstat(file.fileno()).st_size
         try:
-            if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+            if _is_mp4(head):
                 return _mp4(file, size)
-            if head.startswith(b"\x1a\x45\xdf\xa3"):
+            if _is_matroska(head):
                 return _matroska(file, size)
         except (struct.error, IndexError, ValueError, OverflowError, ZeroDivisionError):
             pass  # damaged: nothing is reported
     return None
+
+
+def has_index(path: Path) -> bool:
+    """Whether the file's format has an index of its frames: MP4, MOV, Matroska or AVI.
+
+    In others, such as MPEG transport and program streams, FFmpeg looks for a time among the bytes.
+    It then takes any place that has this time, of several in joined recordings, and begins in the
+    middle of frames that refer to each other.
+
+    Raises:
+        OSError: the system refuses to read it.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    return _is_mp4(head) or _is_matroska(head) or (head[:4], head[8:]) == (b"RIFF", b"AVI ")
+
+
+def _is_mp4(head: bytes) -> bool:
+    return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
+
+
+def _is_matroska(head: bytes) -> bool:
+    return head.startswith(b"\x1a\x45\xdf\xa3")
 
 
 def mp4_index(path: Path) -> bytes | None:

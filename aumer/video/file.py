@@ -19,8 +19,8 @@ from aumer.files import TemporaryFolder
 from aumer.types import ImageArray, VideoInfo
 from aumer.video.capture import printable, quiet, readable, retrieved, sane_fps
 from aumer.video.clock import PART_S, Clock
-from aumer.video.container import Track, mp4_index, read_container
-from aumer.video.seek import Decoded, Jumps, can_seek, picture_digest
+from aumer.video.container import Track, has_index, mp4_index, read_container
+from aumer.video.seek import WALK, Decoded, Jumps, can_seek, picture_digest
 
 logger = logging.getLogger("aumer")
 
@@ -34,6 +34,8 @@ _DELAY_S = 0.1
 _HOLE_S = 0.2
 #: If more than this of a file's declared duration is missing, its end was not reached.
 _REST_S = 0.5
+#: More images than are decoded ahead of whoever reads them.
+_AHEAD = 1024
 #: Codecs whose pictures are cropped from larger ones, and how many equal pictures show that
 #: cropping failed.
 _CROPPING = frozenset(("h264", "avc1", "x264", "hevc", "hvc1", "hev1", "theo", "vp30", "vp6f"))
@@ -67,7 +69,8 @@ class FileSource:
         self._known = known or Decoded(np.empty(0), "")
         self.marks = array("d")
         self._at = 0
-        self._watch = _FreezeWatch(printable(path.name))
+        self._watch = _FreezeWatch(printable(path.name), self._known.still)
+        self._stills: dict[int, tuple[float, float, float]] = {}
         self._declared_s: float | None = None
         with readable(str(path)):
             self._container = read_container(path)
@@ -142,14 +145,27 @@ class FileSource:
     def _image(self, index: int, time_s: float) -> ImageArray:
         self._go(index)
         image = retrieved(self._capture, str(self._path))
-        self._watch.see(time_s, image)
+        if index == len(self._known.marks) - 1 and self._known.still:
+            self._watch.go_on(image, self._known.still)
+        else:
+            self._watch.see(time_s, image)
+        self._stills[index] = self._watch.state
+        if len(self._stills) > _AHEAD:
+            del self._stills[next(iter(self._stills))]
         return self._squared(image)
+
+    def decoded(self, last: int, image: ImageArray, since: int) -> Decoded:
+        """See `aumer.video.reader.VideoReader.decoded`."""
+        return Decoded(
+            np.array(self.marks[since : last + 1]), picture_digest(image), self._stills.get(last)
+        )
 
     def _go(self, index: int) -> None:
         """Decode up to a frame; the last known one is reached by a seek, if that is certain."""
         if index == self._at:
             return
-        if index == len(self._known.marks) - 1 and can_seek(self._known.marks):
+        is_far = not 0 <= index - self._at <= WALK
+        if is_far and index == len(self._known.marks) - 1 and self._can_seek():
             there = Jumps(self, self._known.marks).to(index, index)
             if there and picture_digest(self.here()) == self._known.picture:
                 self._at = index
@@ -162,6 +178,11 @@ class FileSource:
             if not any(self._capture.grab() for _ in range(self._TRIES_IN_A_HOLE)):
                 raise VideoError(f"{self.info.name} ends before frame {index}: it has changed")
             self._at += 1
+
+    def _can_seek(self) -> bool:
+        # Without an index a copy of the known frames further on could be taken for them: only
+        # their own times are known.
+        return can_seek(self._known.marks) and has_index(self._path)
 
     def _squared(self, image: ImageArray) -> ImageArray:
         if self._square is not None:
@@ -307,10 +328,21 @@ class _FreezeWatch:
     their network): it reports success and repeats the last image of the old size.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, before: tuple[float, float, float] | None = None) -> None:
         self._name = name
         self._sample: ImageArray | None = None
-        self._since, self._repeats, self._warned = 0.0, 0, False
+        self._since, self._repeats = 0.0, 0
+        self._warned = before is not None and bool(before[2])
+
+    @property
+    def state(self) -> tuple[float, float, float]:
+        """See `Decoded.still`."""
+        return self._since, float(self._repeats), float(self._warned)
+
+    def go_on(self, image: ImageArray, state: tuple[float, float, float]) -> None:
+        """Be as after this image in an earlier pass."""
+        self._sample = image[::8, ::8].copy()
+        self._since, self._repeats, self._warned = state[0], int(state[1]), bool(state[2])
 
     def see(self, time_s: float, image: ImageArray) -> None:
         sample = image[::8, ::8]

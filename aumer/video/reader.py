@@ -19,13 +19,11 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-import numpy as np
-
 from aumer.arguments import number, whole
 from aumer.errors import UsageError, VideoError
 from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
 from aumer.video.file import FileSource
-from aumer.video.seek import Decoded, picture_digest
+from aumer.video.seek import Decoded
 from aumer.video.sources import FrameSource, Source, open_source
 
 logger = logging.getLogger("aumer")
@@ -162,10 +160,8 @@ class VideoReader:
         """What a later pass need not decode: the frames from number `since` to `last`; None if
         decoding is no work for this kind of source.
         """
-        marks = self._pump.marks
-        if marks is None:
-            return None
-        return Decoded(np.array(marks[since : last.index + 1]), picture_digest(last.image))
+        file = self._pump.file
+        return None if file is None else file.decoded(last.index, last.image, since)
 
     def _frames(self) -> Iterator[Frame]:
         try:
@@ -206,7 +202,7 @@ class _Pump:
     ) -> None:
         self._source, self._start, self._end, self._keep = source, start, end, keep
         self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
-        self.marks = source.marks if isinstance(source, FileSource) else None
+        self.file = source if isinstance(source, FileSource) else None
         self._slots = threading.Semaphore(queue_size)  # bounds the queue
         self._size = queue_size
         self._drops = drops

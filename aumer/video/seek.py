@@ -47,10 +47,13 @@ class Decoded:
         marks: (N,) float64, the decoder's time in ms of each.
         picture: `picture_digest` of the last. A later pass that has reached it by a seek compares:
             times can agree where pictures are still damaged.
+        still: for `aumer.video.file`: since when (s) that picture is the same, for how many
+            images, and 1 if that was told; None if it is unknown.
     """
 
     marks: TimeArray
     picture: str
+    still: tuple[float, float, float] | None = None
 
 
 def picture_digest(image: ImageArray) -> str:

@@ -144,6 +144,48 @@ def test_a_seek_that_cannot_be_trusted_is_not_used(
         assert grabs >= COUNT
 
 
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg", "a.mkv", "a.avi"])
+def test_a_copy_of_the_known_frames_is_not_taken_for_them(
+    tmp_path: Path, make: Any, name: str
+) -> None:
+    """A recording joined to itself: a seek by time reaches either, with equal pictures."""
+    codec = {"a.ts": "libx264", "a.mkv": "libx264"}.get(name, "mpeg2video")
+    path = make.video(tmp_path / name, make.pictures(240), codec=codec)
+    path.write_bytes(path.read_bytes() * 2)
+    with open_video(path) as video:
+        whole = list(video)
+        known = [video.decoded(whole[at]) for at in (139, 160, 178, 200, 213, 238)]
+    for one in known:
+        assert one is not None
+        since = len(one.marks) - 1
+        with open_video(path, keep=lambda index, _, n=since: index >= n, known=one) as video:
+            rest = list(video)
+        for frame, wanted in zip(rest, whole[since:], strict=True):
+            assert frame.time_s == wanted.time_s
+            assert np.array_equal(frame.image, wanted.image), frame.index
+
+
+def test_a_frozen_picture_is_told_once(
+    tmp_path: Path, make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether the freeze lies before, across or behind the last known frame."""
+    images = make.pictures(170)
+    images[20:60], images[100:140] = images[20], images[100]
+    path = make.video(tmp_path / "a.mkv", images, codec="ffv1")
+    with open_video(path) as video:
+        known = [video.decoded(f) for f in video if f.index in (10, 22, 42, 70, 120)]
+    (usual,) = caplog.messages
+    assert "freezes at 0.80 s" in usual
+    for one in known:
+        assert one is not None and one.still is not None
+        told = [usual] if one.still[2] else []
+        since = len(one.marks) - 1
+        caplog.clear()
+        with open_video(path, keep=lambda index, _, n=since: index >= n, known=one) as video:
+            assert len(list(video)) == 170 - since
+        assert told + caplog.messages == [usual], since
+
+
 def test_a_folder_and_its_errors(tmp_path: Path, make: Any) -> None:
     images = make.pictures(9)
     folder = make.folder(tmp_path / "images", images)
