@@ -19,8 +19,10 @@ from aumer.arguments import whole
 from aumer.cache import FeatureCache
 from aumer.config import digest
 from aumer.errors import UsageError, VideoError
+from aumer.names import expanded
 from aumer.progress import Progress
 from aumer.types import ImageArray, TimeArray, VideoInfo
+from aumer.video.container import has_index
 from aumer.video.digest import content_digest
 from aumer.video.file import FileSource
 from aumer.video.reader import positive
@@ -142,7 +144,7 @@ class AnyFrame:
             self._walk.to(number, self._keep)
             return
         jumps = self._jumps
-        if jumps is None and can_seek(self._marks):
+        if jumps is None and self._seeks():
             source = open_source(self._source, self._fps)
             assert isinstance(source, FileSource), "no other has marks"
             self._file, self._jumps = source, (jumps := Jumps(source, self._marks))
@@ -155,6 +157,11 @@ class AnyFrame:
                 self._walk.close()
             self._walk = _Walk(open_source(self._source, self._fps))
         self._walk.to(number, self._keep)
+
+    def _seeks(self) -> bool:
+        """Whether a seek can be checked; it cannot where there are no decoder times."""
+        path = self._source if isinstance(self._source, (str, os.PathLike)) else None
+        return path is not None and can_seek(self._marks) and has_index(expanded(path))
 
     def _seen(self, number: int) -> None:
         assert self._file is not None

@@ -62,6 +62,11 @@ def test_a_seek_is_used_and_checked(tmp_path: Path, make: Any) -> None:
     assert np.array_equal(frames[62], wanted)
     assert frames._walk is not None
     frames.close()
+    # A format without an index of frames is not sought in.
+    frames = AnyFrame(make.video(tmp_path / "a.ts", make.pictures(COUNT)))
+    assert frames[100] is not None
+    assert frames._jumps is None and frames._walk is not None
+    frames.close()
 
 
 @FILES
