@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -121,15 +121,17 @@ class FeatureCache:
         if self._folder is not None:
             self._write(self._chunk(number), {**arrays, **(state or {})}, number)
 
-    def get(self, number: int) -> Arrays:
-        """A chunk that was stored by `put` or counted by `chunks`."""
-        last, state = self._last
-        return {**self._held.get(number), **(state if number == last else {})}
+    def get(self, number: int, names: Sequence[str] | None = None) -> Arrays:
+        """A chunk that was stored by `put` or counted by `chunks`.
 
-    def all_of(self, name: str, chunks: int) -> list[npt.NDArray[Any]]:
-        """One array of each of the first chunks; empty if one of them lacks it."""
-        found = [self._held.one(number, name) for number in range(chunks)]
-        return [] if any(a is None for a in found) else [a for a in found if a is not None]
+        Args:
+            names: only these arrays, of those that it has.
+        """
+        last, state = self._last
+        held = self._held.get(number, names)
+        if number == last:
+            held |= {k: v for k, v in state.items() if names is None or k in names}
+        return held
 
     def end(self, arrays: Arrays) -> None:
         """Store, beside the chunks, that all are there, and what else the whole is made of."""
@@ -254,25 +256,15 @@ class _Held:
         self._memory[number] = arrays
         self._bytes += size
 
-    def get(self, number: int) -> Arrays:
+    def get(self, number: int, names: Sequence[str] | None = None) -> Arrays:
         if number not in self._places:
-            return self._memory[number]
-        with self._opened(number) as found:
-            return dict(found)
-
-    def one(self, number: int, name: str) -> npt.NDArray[Any] | None:
-        """An array of a chunk; `None` if the chunk has none of that name."""
-        if number not in self._places:
-            return self._memory[number].get(name)
-        with self._opened(number) as found:
-            array: npt.NDArray[Any] | None = found.get(name)
-            return array
-
-    def _opened(self, number: int) -> Any:
+            held = self._memory[number]
+            return {k: v for k, v in held.items() if names is None or k in names}
         at, length = self._places[number]
         assert self._file is not None
         self._file.seek(at)
-        return np.load(io.BytesIO(self._file.read(length)), allow_pickle=False)
+        with np.load(io.BytesIO(self._file.read(length)), allow_pickle=False) as found:
+            return {k: found[k] for k in found if names is None or k in names}
 
     def _spilled(self, number: int, arrays: Arrays) -> bool:
         """Move a chunk to the file; returns whether that succeeded."""
@@ -379,7 +371,7 @@ def _read(path: Path, label: str) -> Arrays | None:
     computed again.
     """
     try:
-        found = read_arrays(path, "features")
+        found = read_arrays(path, "features", room=roomy, read=rested)
         holds = json.loads(str(found.pop(_HOLDS)))
     except (UsageError, KeyError, ValueError) as error:
         if not isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):

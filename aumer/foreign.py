@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from aumer.arguments import require_path
 from aumer.errors import AumerError, UsageError
@@ -116,10 +116,27 @@ def _none(name: str) -> Any:
     raise ValueError(f"{name} is no number that JSON has")
 
 
+#: Makes an array of a shape and a dtype, to be filled.
+Room: TypeAlias = "Callable[[tuple[int, ...], npt.DTypeLike], npt.NDArray[Any]]"
+#: Bytes of an array that are read or written at a time.
+_AT_ONCE = 1 << 24
+
+
 def read_arrays(
-    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+    path: StrPath,
+    what: str,
+    error: type[AumerError] = UsageError,
+    advice: str = "",
+    *,
+    room: Room | None = None,
+    read: Callable[[npt.NDArray[Any]], object] = lambda array: None,
 ) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an ``.npz`` file by name.
+
+    Args:
+        room: makes the arrays that are filled, of a shape and a dtype; by default they are in
+            memory.
+        read: called with a large array after each piece of it.
 
     Raises:
         error: the file is missing, no ``.npz`` or damaged, or its unpacked size is absurd.
@@ -131,13 +148,9 @@ def read_arrays(
         check_archive(file)
         with zipfile.ZipFile(file) as archive:
             return {
-                member.filename.removesuffix(".npy"): _array(archive, member)
+                member.filename.removesuffix(".npy"): _array(archive, member, room, read)
                 for member in archive.infolist()
             }
-
-
-#: Bytes of an array that are written at a time.
-_AT_ONCE = 1 << 24
 
 
 def write_arrays(
@@ -197,7 +210,12 @@ def _shrinks(array: npt.NDArray[Any]) -> bool:
     return len(zlib.compress(sample, 1)) <= (1 - _SAVED) * len(sample)
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+def _array(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    room: Room | None,
+    read: Callable[[npt.NDArray[Any]], object],
+) -> npt.NDArray[Any]:
     """A member of an ``.npz`` file, after checking that it has the size that its header states."""
     import numpy as np
     from numpy.lib import format as numpy_format
@@ -215,12 +233,18 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(f"{member.filename} is shorter than it says")
         # Read in place: `numpy.load` would parse the header again, and copy large arrays.
-        found: npt.NDArray[Any] = np.empty(shape, dtype, order="F" if by_column else "C")
+        found: npt.NDArray[Any] = (
+            np.empty(shape, dtype, order="F" if by_column else "C")
+            if room is None or by_column
+            else room(shape, dtype)
+        )
         if found.nbytes:
-            room = found.reshape(-1, order="A").view(np.uint8).data
-            while room and (read := file.readinto(room)):  # type: ignore[attr-defined]
-                room = room[read:]
-            if room:
+            left = found.reshape(-1, order="A").view(np.uint8).data
+            while left and (size := file.readinto(left[:_AT_ONCE])):  # type: ignore[attr-defined]
+                left = left[size:]
+                if found.nbytes > _AT_ONCE:
+                    read(found)
+            if left:
                 raise ValueError(f"{member.filename} is shorter than it says")
         # The end is reached only now, where the checksum is compared.
         if file.read(1):

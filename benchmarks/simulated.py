@@ -134,11 +134,15 @@ def films(seeds: Iterable[int], settings: Settings | None = None) -> list[Labele
     return made
 
 
-def alone(name: str, minute: int) -> Features:
-    """A minute of one nuisance of the mean subject."""
+def alone(name: str, minute: int, *, noise: bool = False) -> Features:
+    """A minute of one nuisance of the mean subject, without or with noise of the motion."""
     subject = simulator.Subject(dict.fromkeys(simulator.ACTION_UNITS, (1.0, 1.0)), 1.0)
     return simulator.render(
-        Timeline(60.0, ()), subject, nuisance.load([name]), seed=minute, name=name
+        Timeline(60.0, ()),
+        subject,
+        nuisance.load(sorted({name, *(["motion_noise"] if noise else [])})),
+        seed=minute,
+        name=name,
     )
 
 

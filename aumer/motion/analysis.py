@@ -12,7 +12,7 @@ even without an interruption, so that cached and computed chunks are identical.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -267,11 +267,11 @@ def reached(
             parts = [recent.get(k) for k in range(first, done)]
             last = {**chunk.arrays(), "seen": tracker.counts} if len(chunk) else None
 
-            def part(k: int) -> Arrays:
+            def part(k: int, names: Sequence[str] | None = None) -> Arrays:
                 if k == len(parts):
                     assert last is not None
                     return last
-                return parts[k] or cache.get(first + k)
+                return parts[k] or cache.get(first + k, names)
 
             found = join(part, len(parts) + (last is not None), frame_grid, reader.info, settings)
             return tuple(replace(one, notes=unique(earlier, logged)) for one in found)
@@ -497,13 +497,14 @@ def _decoded(cache: FeatureCache, chunks: int) -> Decoded | None:
     """What the first chunks know of the frames that need not be decoded again."""
     if not chunks:
         return None
-    marks = cache.all_of("marks", chunks)
-    if not marks:  # decoding is no work, or an older aumer's file
+    parts = [cache.get(number, ("marks",)) for number in range(chunks)]
+    if not all(parts):  # decoding is no work, or an older aumer's file
         return None
     last = cache.get(chunks - 1)
     since, images, told = last.get("still", (0.0, 0.0, 0.0))
     still = (float(since), float(images), float(told)) if "still" in last else None
-    return Decoded(np.concatenate(marks), str(last["picture"]), still)
+    marks = np.concatenate([part["marks"] for part in parts])
+    return Decoded(marks, str(last["picture"]), still)
 
 
 def _reported(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ _SIGNS_AT_ONCE = 10_000
 _CHUNKS_AT_ONCE = 50
 
 
+GetsChunk: TypeAlias = Callable[[int, Sequence[str] | None], Arrays]
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """The data of one face in a video for spotting and results.
@@ -59,7 +62,7 @@ class Analysis:
 
 
 def join(
-    chunk: Callable[[int], Arrays],
+    chunk: GetsChunk,
     count: int,
     frame_grid: FrameGrid,
     video: VideoInfo,
@@ -69,7 +72,7 @@ def join(
 
     Args:
         chunk: loads the arrays of a chunk (`aumer.motion.analysis`), given its number, so that only
-            one is in memory.
+            one is in memory; or those of given names, and perhaps others.
         count: of the chunks.
         frame_grid: which has seen all decoded frames.
 
@@ -79,7 +82,7 @@ def join(
     few: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("frames", "times", "mixed")}
     numbers_seen: set[int] = set()
     for k in range(count):
-        part = chunk(k)
+        part = chunk(k, (*few, "numbers"))
         numbers_seen.update(map(int, part["numbers"]))
         for name, rows_of in few.items():
             rows_of.append(part[name] if k == count - 1 else part[name][:-1])
@@ -94,7 +97,7 @@ def join(
     measured = {n: np.zeros((max(0, rows - 1), rois), np.float32) for n in numbered}
     at = 0
     for k in range(count):
-        part = chunk(k)
+        part = chunk(k, None)
         mine = len(part["times"]) - (k < count - 1)
         for points in landmarks.values():
             points[at : at + mine] = np.nan

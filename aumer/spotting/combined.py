@@ -28,8 +28,8 @@ from aumer.types import Expression, Features, Scores
 _log = logging.getLogger("aumer")
 
 #: Factors of `rules.min_height`: for the rules' proposals, and for a result's limit. Of
-#: micro-expressions in neutral films, 10 of 15 with 1 to 1.25 times the height of the limit were
-#: found, and 2 of 21 with .5 to .8 times (``benchmarks/results/sensitivity.txt``).
+#: micro-expressions in neutral films, 9 of 15 with 1 to 1.25 times the height of the limit were
+#: found, and 1 of 21 with .5 to .8 times (``benchmarks/results/sensitivity.txt``).
 _PROPOSED, _FOUND = 0.4, 0.625
 #: Factor of `rules.blink`: proposals are smaller, but the effect of blinks is not.
 _BLINK = 2.0

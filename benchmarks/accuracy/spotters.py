@@ -207,12 +207,18 @@ def simulated(report: Report, made: Mapping[str, Spots]) -> None:
 
 
 def disturbed(report: Report, made: Mapping[str, Spots]) -> None:
-    report.line("Each disturbance alone: minutes of 100 in which anything is spotted")
-    report.line(f"{'':18}" + "".join(f"{name:>10}" for name in made))
+    report.line(
+        "Each disturbance alone: minutes of 100 in which anything is spotted, of faces with"
+    )
+    report.line("noise of the motion, as all real ones have, and (in brackets) without any")
+    report.line(f"{'':18}" + "".join(f"{name:>14}" for name in made))
     for name in nuisance.USUAL:
-        minutes = [alone(name, k) for k in range(100)]
-        cells = [sum(bool(spot(minute)[1]) for minute in minutes) for spot in made.values()]
-        report.line(f"{name:18}" + "".join(f"{n:10}" for n in cells))
+        line = f"{name:18}"
+        pairs = [[alone(name, k, noise=noise) for k in range(100)] for noise in (True, False)]
+        for spot in made.values():
+            with_noise, without = (sum(bool(spot(m)[1]) for m in minutes) for minutes in pairs)
+            line += f"{with_noise:8} ({without:3})"
+        report.line(line)
     report.line()
 
 
