@@ -41,9 +41,10 @@ MOST_MB, MOST_LOST_S = 1000, 10
 SAMPLE_S, TELL_S = 5.0, 300.0
 WORK = ("spot", "features")
 
-#: Says how far it is in a file of 12 digits, which a kill leaves as it is.
+#: Says how far it is in a file of 12 digits, which a kill leaves as it is. The file is made when
+#: the programs are loaded, which is no work that a kill could cost.
 _CHILD = """
-import sys, aumer
+import sys, cv2, scipy.signal, torch, aumer
 work, film, cache, out, told = sys.argv[1:]
 place = open(told, "w", encoding="ascii")
 def progress(done, total):
@@ -155,8 +156,8 @@ class Run:
         self.lost: list[int] = []
         #: CPU seconds from each such start to its first frame, and from the very first one.
         self.to_first: list[float] = []
-        #: Of each late kill: seconds of a core since the last frame, or since its start, and those
-        #: since something was kept, which are spent again.
+        #: Of each late kill: seconds of a core since the last frame, or since it was loaded, and
+        #: those since something was kept, which are spent again.
         self.late_lost: list[tuple[float, float]] = []
 
     def _kept(self) -> Iterator[Sample]:
@@ -222,7 +223,8 @@ class Run:
         ) as child:
             try:
                 first = 0
-                since: float | None = None  # CPU seconds up to the last frame, or at the start
+                since: float | None = None  # CPU seconds up to the last frame
+                loaded = 0.0  # and those before it begins
                 kept, kept_at = self._after(), 0.0  # and the CPU seconds at which that was so
                 killing = work == "spot" and bool(self._kills or self._late)
                 while child.poll() is None:
@@ -243,13 +245,15 @@ class Run:
                         child.wait()
                         return True
                     wall, cpu, memory = sampled(child, begun)
+                    if not self._told.exists():
+                        loaded = kept_at = cpu
                     now = self._after()
                     if now != kept:
                         kept, kept_at = now, cpu
                     late = bool(now) or frame >= self._frames
                     if not late:
                         since = cpu
-                    after = cpu - (since or 0.0)
+                    after = cpu - (loaded if since is None else since)
                     if work == "spot" and late and self._late and after >= self._late[0]:
                         del self._late[0]
                         child.send_signal(signal.SIGKILL)
@@ -274,6 +278,15 @@ class Run:
                 child.kill()
                 raise
         return False
+
+
+def cpu_of(spot: list[Sample], frames: int) -> float:
+    """CPU seconds of an analyzed frame."""
+    cpu, done = 0.0, 0
+    for a, b in pairwise(s for s in spot if 0 < s.frame < frames):
+        if a.start == b.start:
+            cpu, done = cpu + b.cpu_s - a.cpu_s, done + b.frame - a.frame
+    return cpu / max(done, 1)
 
 
 def tell(report: Report, run: Run, frames: int, rate: int, hours: float) -> None:
@@ -360,10 +373,11 @@ def main() -> None:
     tell(report, run, frames, rate, hours)
     if run.lost:
         most = max(run.lost)
+        seconds = most * cpu_of(run.of("spot"), frames)
+        is_kept = "kept" if seconds <= MOST_LOST_S else "not kept"
         report.line(
-            f"{len(run.lost)} kills: at most {most} frames analyzed again, "
-            f"{most / CLIP_FPS:.1f} s at {CLIP_FPS} frames/s ({MOST_LOST_S} allowed: "
-            f"{'kept' if most <= MOST_LOST_S * CLIP_FPS else 'not kept'}): {run.lost}"
+            f"{len(run.lost)} kills: at most {most} frames analyzed again, {seconds:.1f} s of a "
+            f"core ({MOST_LOST_S} allowed: {is_kept}): {run.lost}"
         )
         usual, *again = run.to_first
         spent = ", ".join(f"{s:.1f}" for s in again)
