@@ -319,7 +319,7 @@ class Service:
             temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
             (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
             process = subprocess.Popen(
-                [sys.executable, "-m", "aumer.serve.worker", str(folder.resolve())],
+                [sys.executable, "-c", _worker(), str(folder.resolve())],
                 # Files left there by a killed library are removed with the job.
                 env={**_environment(), "TMPDIR": str(temporary.resolve())},
                 stdin=subprocess.PIPE,
@@ -495,6 +495,18 @@ def _unusable(folder: Path, error: OSError) -> UsageError:
     return UsageError(
         f"cannot keep jobs in {folder}: {error.strerror or error}; choose another folder with "
         "`--state`"
+    )
+
+
+def _worker() -> str:
+    """The program of a job's process, which imports from where the service does.
+
+    With ``-m`` it would look in the folder where the service was started first: a user's
+    ``token.py`` or ``queue.py`` there would end every job.
+    """
+    return (
+        f"import sys; sys.path[:] = {sys.path!r}; from pathlib import Path; "
+        "from aumer.serve import worker; sys.exit(worker.main(Path(sys.argv[1])))"
     )
 
 

@@ -1,4 +1,4 @@
-"""The process of one job: ``python -m aumer.serve.worker FOLDER``.
+"""The process of one job, see `main`.
 
 It reads FOLDER/request.json, prints progress on stdout, and writes FOLDER/results, which is
 complete or absent. It ends with the service, and its memory is limited.
@@ -266,10 +266,3 @@ def _alone(folder: Path) -> Any:
         yield
     finally:
         os.close(descriptor)
-
-
-if __name__ == "__main__":
-    # A function given as ``module:function`` of this module uses the imported module, not __main__.
-    from aumer.serve import worker
-
-    sys.exit(worker.main(Path(sys.argv[1])))

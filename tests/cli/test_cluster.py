@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,11 @@ def test_many_workers_of_which_one_dies_make_the_tables_of_one(
     killer.join()
     assert killed, "the run was over before a worker could be killed"
     assert ran.code == 6 and "bad.mp4" in ran.err
-    assert "what the cluster does is shown at http" in ran.err
+    shown = re.search(r"what the cluster does is shown at (http://\S+)", ran.err)
+    assert shown is not None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    page = opener.open(shown[1], timeout=30).read()
+    assert b"bokeh" in page and b"needs bokeh" not in page  # what Dask says where it has no page
     here, there = (
         {p.name: p.read_text("utf-8").replace(f, "@") for p in sorted((tmp_path / f).iterdir())}
         for f in ("out-one", "out-two")

@@ -549,6 +549,19 @@ def _children(pid: int) -> list[int]:
     return [int(one) for task in text for one in (task / "children").read_text().split()]
 
 
+def test_files_where_the_service_is_started_are_not_its_own(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's script may have the name of a module that a job imports."""
+    (tmp_path / "here").mkdir()
+    for name in ("token", "queue", "numpy"):
+        (tmp_path / "here" / f"{name}.py").write_text("raise SystemExit(1)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "here")
+    with serve() as served:
+        job = served.until(served.upload("echo 1")["id"], "done", "failed")
+        assert job["state"] == "done", job["problem"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_server_that_is_killed(tmp_path: Path) -> None:
     """In the middle of jobs and of an upload: nothing is lost, and nothing is left behind."""
