@@ -65,7 +65,7 @@ def test_asking_on_the_way_changes_nothing() -> None:
     images, settings = performance()[:150], load_settings(overrides=QUICK)
     whole = analyze(images, settings, fps=30)
     last = None
-    for place in reached(lambda keep: open_video(images, fps=30, keep=keep), settings):
+    for place in reached(lambda keep, _: open_video(images, fps=30, keep=keep), settings):
         if place.over or place.frame is None or place.frame.index % 7 == 3:
             last = place.measured()[0]
             if not place.over:
@@ -84,7 +84,9 @@ def test_what_lies_far_back_is_forgotten() -> None:
     images, settings = performance()[:240], load_settings(overrides=QUICK)
     whole = analyze(images, settings, fps=30).features
     lengths = []
-    for place in reached(lambda keep: open_video(images, fps=30, keep=keep), settings, keeps_s=2.5):
+    for place in reached(
+        lambda keep, _: open_video(images, fps=30, keep=keep), settings, keeps_s=2.5
+    ):
         assert place.frame is not None
         if place.over or place.frame.index % 20 == 0:
             features = place.measured()[0].features
