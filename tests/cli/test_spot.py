@@ -431,9 +431,9 @@ def test_the_help_says_what_was_measured(run: Any) -> None:
     text = " ".join(run("spot --help").out.split())
     judged = shipped()
     rates = [judged.alarms(judged.named[name]) for name in SENSITIVITIES]
-    assert rates == pytest.approx([0.1, 0.2, 0.5], rel=0.1)
+    assert rates == pytest.approx([0.1, 0.25, 0.5], rel=0.1)
     rules = ", ".join(f"{false_alarms(NAMED[name]):.1f}" for name in SENSITIVITIES)
-    assert f"low .1, normal .2, high .5 (--model rules: {rules}), or a number" in text
+    assert f"low .1, normal .25, high .5 (--model rules: {rules}), or a number" in text
 
 
 def test_the_longest_micro_expression(run: Any) -> None:
