@@ -28,6 +28,7 @@ from aumer.session import (
     cache_of,
     check_cache,
     check_face,
+    devices_of,
     digests_of,
     labeler_of,
     notes_of,
@@ -37,6 +38,7 @@ from aumer.session import (
     require_face,
     require_maps,
     require_second_pass,
+    tell_devices,
     versions,
 )
 from aumer.spotting import noise
@@ -213,6 +215,8 @@ def _classified(
     in_force = chosen.to_dict()
     span = first, peak, last
     seconds: list[float] = np.interp(span, at, times).tolist()
+    devices = devices_of(chosen.motion if content else None, recognizer=labeler.recognizer)
+    tell_devices(devices)
     return Prediction(
         clip=name,
         label=verdict.label,
@@ -242,6 +246,7 @@ def _classified(
             ),
         },
         versions=versions(),
+        devices=devices,
         notes=notes,
         flow_map=verdict.flow_map,
     )

@@ -41,6 +41,7 @@ from aumer.session import (
     as_settings,
     cache_of,
     check_face,
+    devices_of,
     digests_of,
     labeler_of,
     names_a_file,
@@ -53,6 +54,7 @@ from aumer.session import (
     require_maps,
     require_motion,
     require_second_pass,
+    tell_devices,
     versions,
 )
 from aumer.spotting import noise, stages
@@ -101,6 +103,7 @@ class _Made(TypedDict):
     settings: dict[str, Any]
     digests: dict[str, str]
     versions: dict[str, str]
+    devices: dict[str, str]
 
 
 class Spotter:
@@ -170,6 +173,7 @@ class Spotter:
                 None if recognizer is None else labeler_of(recognizer, device, self.settings)
             )
             self._reading = reading_of(aus, self.settings)
+        tell_devices(self._devices())
         self._load_notes = unique(logged)
         # A spotter without a sensitivity reports its limit at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
@@ -394,7 +398,14 @@ class Spotter:
                 ),
             },
             versions=versions(),
+            devices=self._devices(measures=content is not None),
         )
+
+    def _devices(self, *, measures: bool = True) -> dict[str, str]:
+        """Where the parts run, and the motion if it is measured."""
+        motion = self.settings.motion if measures else None
+        recognizer = None if self._labeler is None else self._labeler.recognizer
+        return devices_of(motion, spotter=self._model, recognizer=recognizer)
 
     def repeats(self, stored: SpotResult, video: Source, **options: Unpack[RunOptions]) -> bool:
         """Whether a stored result belongs to this video and was made as this spotter would make it.

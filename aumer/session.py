@@ -17,7 +17,7 @@ import numpy as np
 from aumer import registry
 from aumer.arguments import number, require_function, require_path
 from aumer.cache import FeatureCache, default_folder
-from aumer.config import FaceSettings, Settings, digest, load_settings
+from aumer.config import FaceSettings, MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.face import weights as face_weights
 from aumer.identity import identity
@@ -25,6 +25,7 @@ from aumer.log_capture import unique
 from aumer.motion.analysis import cache_key, check_workers, used
 from aumer.motion.frames import FrameRange
 from aumer.motion.joined import Analysis
+from aumer.motion.runs import motion_device
 from aumer.progress import Progress
 from aumer.recognition import action_units, interface
 from aumer.recognition.action_units import ActionUnits, AUReader
@@ -262,6 +263,21 @@ def put_on_device(part: SpotterModel | Recognizer, what: str, device: str) -> No
         part.name,
         device,
     )
+
+
+def devices_of(
+    motion: MotionSettings | None, **parts: SpotterModel | Recognizer | None
+) -> dict[str, str]:
+    """The torch device of each part of a run, and of its motion if that is measured."""
+    found = {} if motion is None else {"motion": motion_device(motion)}
+    return found | {name: str(part.device) for name, part in parts.items() if part is not None}
+
+
+def tell_devices(devices: Mapping[str, str]) -> None:
+    """Log where the parts run: for all to read where one of them is not the CPU."""
+    # Between information and warning: the command line shows it without being asked.
+    level = logging.INFO if set(devices.values()) <= {"cpu"} else 25
+    _log.log(level, "devices: %s", ", ".join(f"{name} {one}" for name, one in devices.items()))
 
 
 def names_a_file(model: str) -> bool:

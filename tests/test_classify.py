@@ -23,6 +23,7 @@ from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
 from aumer.motion.analysis import analyze
 from aumer.motion.frames import FrameRange
+from aumer.motion.runs import motion_device
 from aumer.recognition import interface
 from aumer.recognition.clips import ClipMaker
 from aumer.recognition.features import ROI_CENTERS
@@ -33,6 +34,7 @@ from aumer.recognition.labeler import UNLIKE, Labeler
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
 from aumer.results import Prediction
+from aumer.session import tell_devices
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS
 from aumer.simulate.features import Subject, render
@@ -290,6 +292,42 @@ def test_a_device_that_nobody_knows_is_refused_before_a_frame_is_read(model: str
 def test_a_gpu_that_is_not_here_is_refused_before_a_frame_is_read(model: Any) -> None:
     with pytest.raises(UsageError, match="device 'cuda' cannot be used here"):
         aumer.spot("no such file.mp4", model=model, device="cuda")
+
+
+def test_where_it_ran_is_said_and_stored(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "aumer")
+    recognizer: Any = BySigns()
+    found = aumer.spot(frames(SMILE), fps=FPS, recognizer=recognizer, device="cpu")
+    assert found.devices == {"motion": "cpu", "spotter": "cpu", "recognizer": "cpu"}
+    assert "devices: motion cpu, spotter cpu, recognizer cpu" in caplog.messages
+    read = aumer.SpotResult.from_json(found.to_json())
+    assert read.devices == found.devices
+    # The same numbers are the same result, wherever they were computed.
+    assert read == replace(found, devices={"spotter": "cuda"})
+    assert found.to_json() != replace(found, devices={"spotter": "cuda"}).to_json()
+    named = classify(SMILE, onset=ONSET, apex=APEX, offset=25)
+    assert named.devices == {"motion": "cpu", "recognizer": "cpu"}
+    assert aumer.Prediction.from_dict(named.to_dict()).devices == named.devices
+
+
+def test_a_device_that_is_no_cpu_is_said_unasked(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(25, "aumer")  # what the command line shows
+    tell_devices({"motion": "cuda", "spotter": "cpu"})
+    tell_devices({"motion": "cpu"})
+    assert [one.levelno for one in caplog.records] == [25]
+    assert caplog.messages == ["devices: motion cuda, spotter cpu"]
+
+
+def test_the_device_of_motion_is_that_of_its_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for preset, flow, device in (
+        ("windows", "tvl1-torch", "cpu"),
+        ("windows-torch", "tvl1", "cuda"),
+        ("flow", "tvl1", "cpu"),
+        ("flow", "tvl1-torch", "cuda"),
+    ):
+        motion = load_settings(overrides={"motion": {"preset": preset, "flow": flow}}).motion
+        assert motion_device(motion) == device
 
 
 def test_spot_and_classify_take_a_device_alike(sequence_weights: Path) -> None:

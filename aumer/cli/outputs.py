@@ -558,7 +558,8 @@ class Outputs:
             own = path in self._plan.of(number, result.face)
             again = self._plan.overwrite or (self._plan.resume and not own)
             atomic_write(path, content.data, overwrite=again)
-            self._say_what_is_lost(path, result, planned)
+            if own:  # others are no results: the curves beside ELAN's files
+                self._say_what_is_lost(path, result, planned)
             written.append(path)
         self._mirror.sent(written)
         return [*written, *(self._plan.collected if contents is not None else ())]

@@ -69,6 +69,11 @@ class Flow(ABC):
         del region
         return self
 
+    @property
+    def device(self) -> str:
+        """The torch device that it runs on."""
+        return "cpu"
+
 
 def resolve(flow: str | Flow | FlowFunction) -> Flow:
     """The flow of that name, or the given one, as a `Flow`.
@@ -146,6 +151,10 @@ class _Checked(Flow):
     def within(self, region: Region) -> Flow:
         part = self._flow.within(region)
         return self if part is self._flow else _Checked(self._name, part)
+
+    @property
+    def device(self) -> str:
+        return self._flow.device
 
     def _checked(self, found: Any, image: npt.NDArray[Any]) -> FloatArray:
         wanted = (*image.shape, 2)

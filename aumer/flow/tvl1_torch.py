@@ -31,6 +31,7 @@ from aumer.flow.tvl1 import (
     WARPS,
     checked_region,
 )
+from aumer.learning.machine import device_of
 from aumer.types import FloatArray
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -105,9 +106,13 @@ class TorchTvl1(Flow):
 
     def many(self, pairs: Sequence[Pair]) -> FloatArray:
         """(N, H, W, 2) flows of N pairs of images of one shape."""
-        # Chosen at the first computation, since checking CUDA at import would start the driver.
-        device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return _solve(list(pairs), device, _step, self.region)
+        return _solve(list(pairs), self.device, _step, self.region)
+
+    @property
+    def device(self) -> str:
+        """See `Flow.device`."""
+        # Chosen when it is asked for, since checking CUDA at import would start the driver.
+        return str(device_of("auto") if self._device is None else self._device)
 
     def within(self, region: Region) -> TorchTvl1:
         """A flow computed only in `region`; see `aumer.flow.tvl1.Tvl1.within`."""

@@ -94,7 +94,7 @@ def device_of(device: str | torch.device) -> torch.device:
 
 
 def _useless(device: str | torch.device, why: str) -> UsageError:
-    reason = why.splitlines()[0]
+    reason = why.splitlines()[0].split(". ")[0]  # torch may go on for a thousand words
     return UsageError(
         f"device {str(device)!r} cannot be used here ({reason}); give "
         "`device='cpu'` or `device='auto'`"

@@ -89,6 +89,19 @@ class Motions:
         return self._make(pool)
 
 
+def motion_device(settings: MotionSettings) -> str:
+    """The torch device on which motion is measured with these settings here.
+
+    Raises:
+        UsageError: the flow is unknown.
+    """
+    if settings.preset == "windows-torch":
+        from aumer.learning.machine import device_of
+
+        return str(device_of("auto"))
+    return "cpu" if settings.preset == "windows" else resolve_flow(settings.flow).device
+
+
 def _maker(settings: MotionSettings) -> Callable[[Executor], RunMotion]:
     if settings.preset == "windows":
         return lambda pool: WindowMotion(pool, settings)

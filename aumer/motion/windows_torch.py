@@ -18,6 +18,7 @@ from aumer.config import MotionSettings
 from aumer.flow.bent_windows_torch import BentStack
 from aumer.flow.lucas_kanade_torch import Pyramids, WindowStack
 from aumer.graph.rois import roi_set
+from aumer.learning.machine import device_of
 from aumer.motion.rigid import _ROUNDS, _SOFT
 from aumer.motion.windows import (
     _ASTRAY,
@@ -105,7 +106,7 @@ class TorchWindowMotion:
     ) -> None:
         self._pool, self._settings = pool, settings
         # Chosen when a run begins, since checking CUDA at import would start the driver.
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._device = device_of("auto") if device is None else torch.device(device)
         # A GPU needs many windows; a CPU's caches hold only few.
         self._batch = batch or (16 if self._device.type == "cpu" else 64)
         self._rois = list(roi_set(settings.rois).landmarks)

@@ -30,6 +30,7 @@ from aumer.strict import build
 from aumer.weights import ArrayFormat
 
 if TYPE_CHECKING:
+    import torch
     from typing_extensions import Self
 
     from aumer.recognition.sequences.inputs import SequenceSettings
@@ -66,6 +67,7 @@ class Trained(ABC):
             settings for spotting. `None` if unknown: then those of the settings.
         chosen: settings chosen by `fit`.
         log: records of the epochs of `fit`.
+        device: where it runs.
     """
 
     name: ClassVar[str]
@@ -82,6 +84,7 @@ class Trained(ABC):
     motion: MotionSettings | None = None
     chosen: Mapping[str, Any] = _NOTHING
     log: tuple[dict[str, Any], ...] = ()
+    device: torch.device | str = "cpu"
 
     @abstractmethod
     def fit(

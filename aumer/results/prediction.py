@@ -46,6 +46,8 @@ class Prediction:
         settings: the settings of the run, and the arguments under ``input``.
         digests: digests of ``content``, ``settings`` and ``recognizer``.
         versions: of aumer and of the packages that can change results.
+        devices: the torch device of "motion" and "recognizer", as far as they were at work: "cpu",
+            "cuda", ... Not compared.
         notes: warnings of the run and other remarks: several faces, a rotated picture.
         doubt: why label and probabilities may be unreliable: nothing moves, no class is probable
             enough, or the clip is unlike the training clips; else None.
@@ -81,6 +83,7 @@ class Prediction:
     settings: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, str] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = ()
     doubt: str | None = None
     aus: tuple[ActingUnit, ...] | None = None
@@ -98,7 +101,7 @@ class Prediction:
                 f"{UNCERTAIN!r} where there is none; found {self.outcome!r} and {self.label!r}"
             )
         _ = self.moment  # raises ValueError
-        for name in ("probs", "attribution", "settings", "digests", "versions"):
+        for name in ("probs", "attribution", "settings", "digests", "versions", "devices"):
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
         object.__setattr__(self, "notes", tuple(map(str, self.notes)))
 
@@ -151,6 +154,7 @@ class Prediction:
                 versions=root["versions"].mapping(Node.text),
                 settings=root["settings"].mapping(lambda node: node.value),
                 # Older predictions lack these members.
+                devices=root["devices"].mapping(Node.text) if "devices" in data else {},
                 doubt=root["doubt"].optional(Node.text) if "doubt" in data else None,
                 aus=units_read(root),
                 outcome=_outcome(root, data),

@@ -68,6 +68,9 @@ class SpotResult:
         digests: digests of everything that the result was computed from: ``content``, ``settings``,
             ``graph``, ...
         versions: of aumer and of the packages that can change results.
+        devices: the torch device of "motion", "spotter" and "recognizer", as far as they were at
+            work: "cpu", "cuda", ... Motion from a cache may have been measured on another one. Not
+            compared.
         face: the face's number by first appearance, if all faces or a number were requested; else
             None.
         notes: warnings of the run and other remarks: several faces, a rotated picture.
@@ -107,6 +110,7 @@ class SpotResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, str] = field(default_factory=dict, compare=False)
     face: int | None = None
     notes: tuple[str, ...] = ()
     limit: float | None = None
@@ -130,7 +134,7 @@ class SpotResult:
             if limit is not None and not limit > 0:
                 raise ValueError(f"limits must be > 0 outer-eye distances; found {limit}")
         object.__setattr__(self, "expressions", tuple(self.expressions))
-        for name in ("settings", "digests", "versions", "limits", "about"):
+        for name in ("settings", "digests", "versions", "devices", "limits", "about"):
             # A copy, since the caller may change the dict later.
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
         object.__setattr__(self, "notes", tuple(map(str, self.notes)))
@@ -151,7 +155,7 @@ class SpotResult:
             return NotImplemented
         a, b = self.scores, other.scores
         return (
-            self._head() == other._head()
+            {**self._head(), "devices": None} == {**other._head(), "devices": None}
             and a.channels == b.channels
             and np.array_equal(a.values, b.values, equal_nan=True)
             and np.array_equal(a.times, b.times)
@@ -179,6 +183,7 @@ class SpotResult:
             "settings": self.settings,
             "digests": self.digests,
             "versions": self.versions,
+            "devices": self.devices,
         }
         return {key: jsonable(value, key) for key, value in head.items()}
 
@@ -234,6 +239,7 @@ class SpotResult:
                 digests=root["digests"].mapping(Node.text),
                 versions=root["versions"].mapping(Node.text),
                 # Older results lack these members.
+                devices=root["devices"].mapping(Node.text) if "devices" in data else {},
                 face=root["face"].optional(Node.integer) if "face" in data else None,
                 notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
                 limit=root["limit"].optional(Node.number) if "limit" in data else None,

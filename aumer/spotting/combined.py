@@ -153,6 +153,11 @@ class CombinedSpotter(SpotterModel):
         """As `NetSpotter.to`."""
         return self._network.to(device)
 
+    @property
+    def device(self) -> str:
+        """As `NetSpotter.device`."""
+        return self._network.device
+
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
         """The tracks of both, the rules' first, and the expressions in order of onset.
 

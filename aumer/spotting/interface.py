@@ -107,6 +107,11 @@ class SpotterModel(ABC):
         return False
 
     @property
+    def device(self) -> str:
+        """The torch device that it runs on."""
+        return "cpu"
+
+    @property
     def rate(self) -> float | None:
         """Rows per second of the features that it reads; None for any."""
         return None
@@ -190,7 +195,7 @@ def resolve(
         return part
     if not callable(part):
         raise _unfit(part, "it cannot be called")
-    return _Given(part, placed="device" in taken)
+    return _Given(part, placed=given["device"] if "device" in taken else None)
 
 
 def spotted(model: SpotterModel, features: Features) -> Spotted:
@@ -248,10 +253,10 @@ class _Given(SpotterModel):
     from it.
 
     Args:
-        placed: the device was passed when the object was made.
+        placed: the device that was passed when the object was made; None if it took none.
     """
 
-    def __init__(self, part: Any, *, placed: bool) -> None:
+    def __init__(self, part: Any, *, placed: str | None) -> None:
         self.name = registry.called(part)
         self._part, self._offers = part, registry.offered(part, SpotterModel)
         self._placed = placed
@@ -265,7 +270,11 @@ class _Given(SpotterModel):
             self._part.check(settings)
 
     def to(self, device: str) -> bool:
-        return self._placed
+        return self._placed is not None
+
+    @property
+    def device(self) -> str:
+        return self._placed or "cpu"
 
     @property
     def rate(self) -> float | None:

@@ -179,6 +179,11 @@ class NetSpotter(SpotterModel):
         return True
 
     @property
+    def device(self) -> str:
+        """See `SpotterModel.device`."""
+        return self._device
+
+    @property
     def card(self) -> Mapping[str, Any]:
         """The card of the weights."""
         return self.net.card

@@ -15,8 +15,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-import torch
-
 from aumer import strict
 from aumer.config import load_settings
 from aumer.data.megc2019 import NAME as MEGC2019
@@ -24,7 +22,7 @@ from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
 from aumer.learning.log import tensorboard, write_log
-from aumer.learning.machine import Machine, torchrun
+from aumer.learning.machine import Machine, device_of, torchrun
 from aumer.names import expanded
 from aumer.recognition.trained import Callback, Trained
 from aumer.session import versions
@@ -345,7 +343,7 @@ def run(
     if not can and asked not in ("auto", "cpu"):
         _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
     if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "cpu"
+        asked = str(device_of("auto"))
     facts: Mapping[str, Any] = {}
     with torchrun(asked if can else "cpu") as device:
         machine = Machine(device)

@@ -97,6 +97,19 @@ def test_many_workers_of_which_one_dies_make_the_tables_of_one(
     assert many.out == alone.out == (tmp_path / "m.csv").read_text("utf-8")
 
 
+@pytest.mark.slow
+def test_files_with_others_beside_them_need_no_json(
+    run: Any, videos: Path, tmp_path: Path, cluster: Any
+) -> None:
+    (tmp_path / "out").mkdir()
+    words = f"spot {videos}/smile.mp4 -o out --format eaf"
+    ran = run(f"{words} --backend dask --scheduler {cluster.scheduler_address}")
+    assert ran.code == 0, ran.err
+    assert "smile.eaf has no place for" in ran.err
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"smile.eaf", "smile_curves.csv", "smile_tsconf.xml"}
+
+
 def job(video: str, **options: Any) -> SpotJob:
     how = How(load_settings(), (("model", "rules"),), cache=None, **options)
     plan = Plan(None, ((Path("x.csv"),),), (), False)
