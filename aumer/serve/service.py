@@ -504,8 +504,9 @@ def _worker() -> str:
     With ``-m`` it would look in the folder where the service was started first: a user's
     ``token.py`` or ``queue.py`` there would end every job.
     """
+    known = [place for place in sys.path if place]  # "" is that folder, too
     return (
-        f"import sys; sys.path[:] = {sys.path!r}; from pathlib import Path; "
+        f"import sys; sys.path[:] = {known!r}; from pathlib import Path; "
         "from aumer.serve import worker; sys.exit(worker.main(Path(sys.argv[1])))"
     )
 

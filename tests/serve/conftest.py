@@ -27,6 +27,12 @@ ROOT = Path(__file__).parents[2]
 STUB = "tests.serve.stub:analyze"
 
 
+@pytest.fixture(autouse=True)
+def _jobs_find_the_stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's process imports from where this one does, and by absolute paths only."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+
 @dataclass
 class Served:
     """A service at work."""
