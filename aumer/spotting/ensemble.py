@@ -20,7 +20,7 @@ from aumer.errors import UsageError
 from aumer.graph import AUGraph
 from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.parts import Architecture
-from aumer.strict import within
+from aumer.strict import require, within
 from aumer.types import Features, FloatArray
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Ensemble(Architecture):
         members: their number.
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value out of range; where a network is made, also another graph or rate than
+            the members'.
     """
 
     member: Mapping[str, Any]
@@ -54,7 +55,13 @@ class Ensemble(Architecture):
 
     @cached_property
     def _member(self) -> Architecture:
-        return Architecture.from_dict(self.member)
+        found = Architecture.from_dict(self.member)
+        for name in ("graph", "rate"):
+            theirs = getattr(found, name)
+            require(
+                getattr(self, name) == theirs, name, getattr(self, name), f"{theirs} as members"
+            )
+        return found
 
     def network(self, graph: AUGraph | None = None) -> EnsembleNetwork:
         return EnsembleNetwork(self, [self._member.network(graph) for _ in range(self.members)])

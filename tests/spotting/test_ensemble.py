@@ -82,6 +82,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
     for members_ in (0, 101):
         with pytest.raises(ConfigError, match="members"):
             Ensemble.of(one.config, members_)
+    for change in ({"rate": 60.0}, {"graph": "facs"}):
+        with pytest.raises(ConfigError, match=f"{next(iter(change))} must be"):
+            replace(Ensemble.of(one.config, 2), **change).network()
     with pytest.raises(ConfigError, match="width"):
         Architecture.from_dict(
             {**Ensemble.of(one.config, 2).to_dict(), "member": {"widths": "many"}}
