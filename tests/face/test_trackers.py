@@ -33,6 +33,7 @@ from aumer.face.trackers import Trackers
 from aumer.motion.analysis import analyze
 from aumer.pipeline import Spotter
 from aumer.types import FloatArray, ImageArray, VideoRecord
+from tests.held import Held
 
 SIDE = 160
 POINTS = (MEAN_FACE[:, :2] * 40 + (80, 70)).astype(np.float32)
@@ -194,12 +195,6 @@ def test_each_thread_has_a_tracker_of_its_own(settings: Settings) -> None:
     assert counts() == [(3, 3), (3, 3)]
 
 
-def _held() -> tuple[int, int]:
-    """Threads and descriptors of this process, the system's own count."""
-    process = Path("/proc/self")
-    return len(list((process / "task").iterdir())), len(list((process / "fd").iterdir()))
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="counted in /proc")
 @pytest.mark.parametrize("parts", ["counted", "default"])
 def test_videos_leave_no_thread_no_descriptor_and_no_object(
@@ -221,11 +216,11 @@ def test_videos_leave_no_thread_no_descriptor_and_no_object(
     for _ in range(2):  # what libraries start once, they start here
         one()
     gc.collect()
-    before = _held()
+    before = Held.now()
     for _ in range(6):
         one()
     gc.collect()
-    assert _held() == before
+    assert not Held.now().beyond(before)
     assert not [ref for ref in trackers if ref() is not None]
     broken = tmp_path / "broken.avi"
     broken.write_bytes(path.read_bytes()[:600])
@@ -233,7 +228,7 @@ def test_videos_leave_no_thread_no_descriptor_and_no_object(
         with pytest.raises(AumerError):
             analyze(broken, used)
     gc.collect()
-    assert _held() == before
+    assert not Held.now().beyond(before)
 
 
 def test_mediapipes_graphs_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
