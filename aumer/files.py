@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,33 @@ Content = bytes | str | Callable[[IO[bytes]], object]
 #: Prefix of temporary files, and after how many seconds without a change one may be abandoned.
 _TEMPORARY = re.compile(r"\.aumer-[0-9a-f]{16}\.tmp|\.?aumer-tmp-[0-9a-f]{16}")
 _OLD_S = 3600.0
+
+
+_homes: ContextVar[Mapping[Path, Path | None]] = ContextVar("homes")
+
+
+@contextlib.contextmanager
+def bound_for(homes: Mapping[Path, Path | None]) -> Iterator[None]:
+    """Within this block, files written in some folders are later moved to others: see `home_of`.
+
+    Args:
+        homes: by folder the other one, on the machine that gets the files, or None: an address.
+    """
+    token = _homes.set({**_homes.get({}), **homes})
+    try:
+        yield
+    finally:
+        _homes.reset(token)
+
+
+def home_of(path: Path) -> Path | None:
+    """The path that a file written at `path` has in the end, to which links must lead; None: it has
+    an address and no path.
+    """
+    for folder, home in _homes.get({}).items():
+        if path.is_relative_to(folder):
+            return None if home is None else home / path.relative_to(folder)
+    return path
 
 
 def exists(path: Path) -> bool:

@@ -230,6 +230,11 @@ class Mirror:
         """Whether any output is an address."""
         return bool(self._roots)
 
+    @property
+    def homes(self) -> dict[Path, Path | None]:
+        """For `aumer.files.bound_for`: what is written here goes to addresses."""
+        return dict.fromkeys(self._roots)
+
     def bring(self, path: Path) -> None:
         """Download the content of a mirrored file."""
         address = self._there.pop(path, None)

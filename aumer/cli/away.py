@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from aumer.cli.inputs import Input
 from aumer.config import Settings
 from aumer.errors import AumerError, VideoError
-from aumer.files import TemporaryFolder
+from aumer.files import TemporaryFolder, bound_for
 from aumer.names import expanded, is_file
 from aumer.remote import fetched, is_address
 
@@ -178,12 +178,14 @@ def carried(
     given: Input,
     results: Sequence[F],
     writer: Callable[[tuple[Plan | None, ...]], Written],
+    homes: Sequence[Path | None] = (),
 ) -> Iterator[tuple[F, tuple[Content, ...]]]:
     """Each result with the bytes of its files.
 
     Args:
         planned: plan of one input on the submitting machine; the worker uses the same names.
         writer: makes the writer, from the plan for a local folder.
+        homes: folders in which the planned files will lie, in order; None for an address.
     """
     with TemporaryFolder() as folder:
         number, moved = 0, []
@@ -195,8 +197,10 @@ def carried(
                 number += 1
             moved.append(None if plan is None else replace(plan, files=(tuple(own),)))
         outputs = writer(tuple(moved))
+        bound = {folder / str(k): home for k, home in enumerate(homes)}
         for result in results:
-            first = outputs.save(0, result, given)
+            with bound_for(bound):
+                first = outputs.save(0, result, given)
             every = sorted(
                 (p for p in folder.rglob("*") if p.is_file()),
                 key=lambda p: (first.index(p) if p in first else len(first), str(p)),
@@ -236,12 +240,15 @@ def told(
 
 @dataclass(frozen=True)
 class SpotJob:
-    """One video of `aumer spot`; `planned` covers only this video."""
+    """One video of `aumer spot`; `planned` covers only this video, and `homes` has the folder of
+    each of its files, where links lead to; None for an address.
+    """
 
     given: Input
     how: How
     planned: Plan
     part: tuple[tuple[str, float | None], ...]
+    homes: tuple[Path | None, ...] = ()
     show_faces: bool = True
     fps: float | None = None
 
@@ -274,7 +281,7 @@ def _spotted(job: SpotJob, here: Input) -> Iterator[tuple[Any, tuple[Content, ..
         return Outputs(plans[0], (here,), quiet, job.fps, show_faces=job.show_faces)
 
     # Data for tables are returned; motion and landmarks only in files, if requested.
-    for result, contents in carried((job.planned,), here, found, writer):
+    for result, contents in carried((job.planned,), here, found, writer, job.homes):
         yield replace(result, features=None, track=None, source=None), contents
 
 

@@ -17,7 +17,7 @@ from aumer.cli.away import Content
 from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
 from aumer.errors import AumerError, UsageError
-from aumer.files import atomic_write, check_target, exists
+from aumer.files import atomic_write, bound_for, check_target, exists
 from aumer.foreign import foreign, plain_line
 from aumer.remote import Mirror
 from aumer.results import (
@@ -527,7 +527,8 @@ class Outputs:
         for path in written:
             if faces is None and path in shown:
                 faces = self._faces(given, result, frames)
-            result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+            with bound_for(self._mirror.homes):
+                result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
             self._say_what_is_lost(path, result, paths)
             if self._plan.units and path.suffix == ".csv":
                 # It may exist from an earlier run that was interrupted before its table.

@@ -309,6 +309,10 @@ class _Run:
                 planned=self._planned.alone(number),
                 part=_pairs(_part(args, self._inputs[number])),
                 show_faces=not args.no_faces,
+                homes=tuple(
+                    None if self._mirror.address(path) else path.parent.absolute()
+                    for path in self._planned.files[number]
+                ),
                 fps=args.fps,
             )
             for number in left

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aumer.files import home_of
 from aumer.graph.au import NAMES
 from aumer.results.displacement import distances
 from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, group_of
@@ -50,14 +51,15 @@ class Eaf(Exchange):
     """Tiers micro and macro, each with child tiers apex, label, score, action units and comment.
 
     ELAN allows no overlap within a tier: overlapping expressions go to "micro 2" and so on. The
-    video is linked by its absolute path, if known, and by a relative one; a name without a suffix
-    is not a file's and is not linked. Each action unit of an expression is an annotation, a word of
-    the vocabulary "action units". Control characters of a label are written as \\xNN. A result's
-    curves lie beside the file: ``NAME_curves.csv``, and ``NAME_tsconf.xml``, which configures
-    ELAN's time series viewer for them. In a coder's own file the tiers micro and macro are read,
-    with or without the others, at any level of the hierarchy: an annotation that refers to another
-    has its times, and unaligned annotations in a time subdivision divide its interval evenly, as
-    ELAN shows it. If no tier holds labels, the text of micro and macro is the label.
+    video and the curves are linked by their absolute paths, if known, and by relative ones; a name
+    without a suffix is not a file's and is not linked. Each action unit of an expression is an
+    annotation, a word of the vocabulary "action units". Control characters of a label are written
+    as \\xNN. A result's curves lie beside the file: ``NAME_curves.csv``, and ``NAME_tsconf.xml``,
+    which configures ELAN's time series viewer for them. In a coder's own file the tiers micro and
+    macro are read, with or without the others, at any level of the hierarchy: an annotation that
+    refers to another has its times, and unaligned annotations in a time subdivision divide its
+    interval evenly, as ELAN shows it. If no tier holds labels, the text of micro and macro is the
+    label.
     """
 
     use = "ELAN"
@@ -79,7 +81,8 @@ class Eaf(Exchange):
     ) -> dict[Path, str]:
         root = _document(timed)
         header = _header(root)
-        _link_video(header, path.parent, name, film)
+        home = home_of(path)
+        _link_video(header, None if home is None else home.parent, name, film)
         curves = {} if result is None else _curves(result)
         made: dict[Path, str] = {}
         if result is not None and curves:
@@ -93,7 +96,7 @@ class Eaf(Exchange):
                     header,
                     "LINKED_FILE_DESCRIPTOR",
                     {
-                        "LINK_URL": _url(linked),
+                        "LINK_URL": _beside(linked),
                         "RELATIVE_LINK_URL": _legal(f"./{linked.name}"),
                         "MIME_TYPE": kind,
                     },
@@ -107,7 +110,7 @@ class Eaf(Exchange):
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         root = _document(timed)
         header = _header(root)
-        _link_video(header, Path(), name, None)
+        _link_video(header, None, name, None)
         _number(header, root)
         return _written(root)
 
@@ -323,13 +326,13 @@ def _words(tier: ET.Element) -> dict[str, list[str]]:
     return found
 
 
-def _link_video(header: ET.Element, folder: Path, name: str, film: Path | None) -> None:
-    """Link the video, relative to the file's folder."""
+def _link_video(header: ET.Element, folder: Path | None, name: str, film: Path | None) -> None:
+    """Link the video, relative to the file's folder if both are known."""
     if film is None and not Path(name).suffix:
         return
     if film is not None and film.is_dir():  # ELAN cannot play a folder of frames
         return
-    link = f"./{name}" if film is None else _relative(film, folder)
+    link = f"./{name}" if film is None or folder is None else _relative(film, folder)
     media = {
         "MEDIA_URL": _legal(link) if film is None else _url(film),
         "RELATIVE_MEDIA_URL": _legal(link),
@@ -348,6 +351,12 @@ def _relative(path: Path, folder: Path) -> str:
 
 def _url(path: Path) -> str:
     return _legal(f"file:///{path.resolve().as_posix().lstrip('/')}")
+
+
+def _beside(path: Path) -> str:
+    """Link a file that is written beside the annotations: relative if its path is not known."""
+    home = home_of(path)
+    return _legal(f"./{path.name}") if home is None else _url(home)
 
 
 def _curves(result: SpotResult) -> dict[str, tuple[FloatArray, str, str]]:
@@ -388,7 +397,7 @@ def _viewer(table: Path, curves: Mapping[str, tuple[FloatArray, str, str]]) -> E
     """The configuration of ELAN's time series viewer for the columns."""
     root = ET.Element("timeseries", date=_now(), version="1.0")
     # Discontinuous: for continuous data ELAN rounds the rate to an integer.
-    about = {"source-url": _url(table), "sample-type": "Discontinuous Rate", "time-column": "0"}
+    about = {"source-url": _beside(table), "sample-type": "Discontinuous Rate", "time-column": "0"}
     source = ET.SubElement(root, "tracksource", about)
     ET.SubElement(source, "property", key="provider", value=_CSV)
     for column, (name, (values, unit, color)) in enumerate(curves.items(), 1):

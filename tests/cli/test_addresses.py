@@ -74,6 +74,13 @@ def test_videos_are_taken_from_an_address_and_results_go_to_one(
         assert found.read_text() == (tmp_path / "here" / "smile.json").read_text()
     with fetched(f"{bucket}/out/smile.html") as found:
         assert str(tmp_path / "tmp") not in found.read_text("utf-8")
+    # What has no path is linked by its name alone.
+    assert run(f"spot {bucket}/rec/smile.mp4 -o {bucket}/elan/x.eaf").code == 0
+    for name in ("x.eaf", "x_tsconf.xml"):
+        with fetched(f"{bucket}/elan/{name}") as found:
+            text = found.read_text("utf-8")
+        assert str(tmp_path / "tmp") not in text and "file:" not in text
+        assert '"./x_curves.csv"' in text
     # Nothing is replaced unasked; --resume keeps what is of this very run.
     ran = run(words)
     assert ran.code == 2 and f"{bucket}/out/" in ran.err and "exists already" in ran.err

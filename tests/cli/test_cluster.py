@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import urllib.request
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,17 @@ def test_files_with_others_beside_them_need_no_json(
     assert "smile.eaf has no place for" in ran.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"smile.eaf", "smile_curves.csv", "smile_tsconf.xml"}
+    # What ELAN opens leads here, and not to where a worker has written it.
+    out = tmp_path / "out"
+    root = ET.parse(out / "smile.eaf").getroot()
+    (media,), beside = root.iter("MEDIA_DESCRIPTOR"), [*root.iter("LINKED_FILE_DESCRIPTOR")]
+    assert media.get("MEDIA_URL") == f"file://{videos}/smile.mp4"
+    assert (out / media.attrib["RELATIVE_MEDIA_URL"]).samefile(videos / "smile.mp4")
+    names.remove("smile.eaf")
+    assert {one.get("LINK_URL") for one in beside} == {f"file://{out}/{name}" for name in names}
+    assert {one.get("RELATIVE_LINK_URL") for one in beside} == {f"./{name}" for name in names}
+    (source,) = ET.parse(out / "smile_tsconf.xml").getroot()
+    assert source.get("source-url") == f"file://{out}/smile_curves.csv"
 
 
 def job(video: str, **options: Any) -> SpotJob:
