@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from aumer.spotting.rules import RuleSpotter
 from aumer.training.faces import another_face
 from aumer.training.recordings import Span, by_camera, interrupted, spans
 from aumer.training.samples import truth_intervals
-from aumer.training.videos import LabeledVideo, from_simulation
+from aumer.training.videos import LabeledVideo, from_simulation, subjects_of
 from aumer.types import KINDS, Annotation, Counts, Expression, Features, Scores
 
 Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
@@ -69,6 +70,41 @@ CAMERAS, SLOW, CUT = (10.0, 12.5, 15.0, 20.0, 24.0, 25.0), 0.4, 0.6
 PIECES: dict[str, tuple[float, float]] = {"seconds": (1.5, 15.0), "gap_s": (0.5, 4.0)}
 #: Seeds of the films that the threshold is chosen on; `accuracy/demo.py` judges on others.
 FILMS = range(100, 116)
+
+
+@dataclass(frozen=True)
+class ChosenOn:
+    """Simulated subjects of level medium, of no benchmark, on which a network's parts are chosen.
+
+    Attributes:
+        tested: how many, the last ones, networks are judged on; the others are there to learn from.
+    """
+
+    subjects: int = 44
+    tested: int = 27
+    videos: int = 2
+    minutes: float = 3.0
+    seed: int = 910_000
+
+
+CHOSEN_ON = ChosenOn()
+
+
+@lru_cache(maxsize=1)
+def _chosen_on() -> tuple[LabeledVideo, ...]:
+    on = CHOSEN_ON
+    drawn = simulator.simulate_features(
+        on.subjects, videos=on.videos, minutes=on.minutes, seed=on.seed, level="medium"
+    )
+    return from_simulation(drawn)
+
+
+def chosen_on(count: int) -> tuple[list[LabeledVideo], list[LabeledVideo]]:
+    """Videos of the first `count` of `CHOSEN_ON`, and of those that are tested."""
+    everyone = _chosen_on()
+    subjects = subjects_of(everyone)
+    first, last = subjects[:count], subjects[-CHOSEN_ON.tested :]
+    return [v for v in everyone if v.subject in first], [v for v in everyone if v.subject in last]
 
 
 def spotters(settings: Settings, network: Path | None = None) -> dict[str, Spots]:

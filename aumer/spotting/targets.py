@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 class TargetEvent(Moment):
     """An expression in rows of the feature grid, for training.
 
-    `certain` is False if the offset is a guess; then its rows get no weight.
+    Attributes:
+        certain: False if the offset is a guess; then its rows get no weight.
+        aus: an annotation's action units in its coders' words, for an `Objective` that learns them,
+            too (`aumer.graph.au.parse`); "" if unknown.
 
     Raises:
         ValueError: unknown kind, or as `Moment`.
@@ -41,6 +44,7 @@ class TargetEvent(Moment):
 
     kind: Kind
     certain: bool = True
+    aus: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,7 +117,8 @@ def events(
             apex = (onset + offset) // 2
         certain = not (filled and missing_offset_policy == "ignore")
         row, peak, last = nearest_rows(frames, (onset, apex, offset))
-        found.append(TargetEvent(row, last, peak, one.kind, certain))
+        aus = one.aus if isinstance(one, Annotation) else ""
+        found.append(TargetEvent(row, last, peak, one.kind, certain, aus))
     return tuple(sorted(found, key=lambda e: (e.onset, e.apex, e.offset, e.kind, e.certain)))
 
 

@@ -22,15 +22,13 @@ import numpy as np
 import torch
 
 from aumer.graph import AUGraph
-from aumer.simulate.features import simulate_features
 from aumer.spotting.network import NetSpotter
 from aumer.training.loop import best_threshold, train
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabeledVideo, from_simulation, subjects_of
+from aumer.training.videos import LabeledVideo
 from benchmarks.report import Report, options
-from benchmarks.simulated import FILMS, WORLDS, films, judged, training_videos
+from benchmarks.simulated import CHOSEN_ON, FILMS, WORLDS, chosen_on, films, judged, training_videos
 
-SUBJECTS, TESTED, VIDEOS, MINUTES, SEED = 44, 27, 2, 3.0, 910_000
 SEEDS = (0, 1)
 
 
@@ -70,12 +68,6 @@ ON_FILMS = {
 
 
 @cache
-def population() -> tuple[LabeledVideo, ...]:
-    drawn = simulate_features(SUBJECTS, videos=VIDEOS, minutes=MINUTES, seed=SEED, level="medium")
-    return from_simulation(drawn)
-
-
-@cache
 def training() -> tuple[LabeledVideo, ...]:
     """What the weights that ship are trained on."""
     return training_videos(WORLDS[0])
@@ -91,11 +83,7 @@ def made(some: Sequence[LabeledVideo], variant: Variant, seed: int) -> NetSpotte
 
 def of_few(count: int, variant: Variant, seed: int) -> float:
     """Trained on `count` subjects: F1 on the tested ones."""
-    everyone = subjects_of(population())
-    some, tested = (
-        [v for v in population() if v.subject in subjects]
-        for subjects in (everyone[:count], everyone[-TESTED:])
-    )
+    some, tested = chosen_on(count)
     return judged(made(some, variant, seed), tested).f1
 
 
@@ -135,8 +123,9 @@ def main() -> None:
     with ProcessPoolExecutor(asked.jobs) as pool:
         if asked.table == "features":
             report.line(
-                f"{SUBJECTS} subjects of level medium, {VIDEOS} videos of {MINUTES:g} minutes "
-                f"each, seed {SEED}; the last {TESTED} are tested"
+                f"{CHOSEN_ON.subjects} subjects of level medium, {CHOSEN_ON.videos} videos of "
+                f"{CHOSEN_ON.minutes:g} minutes each, seed {CHOSEN_ON.seed}; the last "
+                f"{CHOSEN_ON.tested} are tested"
             )
             for count, tried in ON_FEATURES.items():
                 few = partial(of_few, count)

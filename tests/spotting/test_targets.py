@@ -28,7 +28,7 @@ from aumer.spotting.targets import (
     targets,
 )
 from aumer.testing.decoding import read_events
-from aumer.types import KINDS, Annotation, Kind
+from aumer.types import KINDS, Annotation, Expression, Kind
 
 SharedData = Callable[[str], Path]
 Golden = dict[str, np.ndarray]
@@ -163,6 +163,14 @@ def _events(draw: st.DrawFn) -> list[TargetEvent]:
         rows = sorted(draw(st.lists(st.integers(0, LENGTH - 1), min_size=3, max_size=3)))
         found.append(TargetEvent(rows[0], rows[2], rows[1], draw(st.sampled_from(KINDS))))
     return found
+
+
+def test_events_keep_the_action_units_of_coders() -> None:
+    """For an objective that learns them; an expression that was spotted has none of coders."""
+    coded = Annotation("s1", "v1", "micro", 3, 5, 8, aus="L4+12")
+    spotted = Expression("macro", 12, 14, 18, 0.4, 0.5, 0.6, 0.9)
+    found = events((coded, spotted), np.arange(30))
+    assert [(e.onset, e.aus) for e in found] == [(3, "L4+12"), (12, "")]
 
 
 @given(_events(), st.randoms())
