@@ -4,10 +4,11 @@
     python -m benchmarks.studies.networks TABLE --score-only   # from what is kept, in seconds
     python -m benchmarks.studies.networks rivals --score-only --against combined
 
-Tables, with three seeds each: "headline", ours beside the published network and what learns nothing
-here, and "ablations", what of ours helps, both in five folds of subjects; "curve", few training
-subjects; "cross", trained on one set, tested on the other; "rivals", methods of others, two folds
-of subjects, six of the other fold to learn from: an hour of one core that does nothing else.
+Tables, with up to three seeds: "headline", ours beside the published network and what learns
+nothing here, and "ablations", what of ours helps, both in five folds of subjects; "curve", few
+training subjects; "cross", trained on one set, tested on the other; "rivals", methods of others,
+two folds of subjects, six of the other fold to learn from: an hour of one core that does nothing
+else.
 
 A table is a study as `aumer bench study` runs them, one that ships or one in ``networks/`` beside
 this file; each row is a run in a folder of ``results/networks/``, which git does not keep. A run
@@ -346,11 +347,13 @@ def picture() -> None:
         x = [n for n, _ in found]
         estimates = [figure_of(row, data_set).bootstrap() for _, row in found]
         middle, low, high = zip(*((e.value, e.low, e.high) for e in estimates), strict=True)
-        (line,) = axes.plot(x, middle, dash, marker="o", label=name)
+        seeds = sorted({figure_of(row, data_set).seeds for _, row in found})
+        told = f"{name}, seeds: {' or '.join(map(str, seeds))}"
+        (line,) = axes.plot(x, middle, dash, marker="o", label=told)
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.1)
     axes.set_xlabel("training subjects")
     axes.set_ylabel("overall F1 (95 % interval over subjects)")
-    axes.set_title(f"{data_set}, five folds, three seeds", fontsize="medium")
+    axes.set_title(f"{data_set}, five folds", fontsize="medium")
     axes.legend()
     save_picture(figure, "networks-curve.png", 110)
 
