@@ -26,7 +26,7 @@ from aumer.training.faces import another_face
 from aumer.training.recordings import Span, by_camera, interrupted, spans
 from aumer.training.samples import truth_intervals
 from aumer.training.videos import LabeledVideo, from_simulation, subjects_of
-from aumer.types import KINDS, Annotation, Counts, Expression, Features, Scores
+from aumer.types import KINDS, Annotation, BoolArray, Counts, Expression, Features, Scores
 
 Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
 
@@ -123,6 +123,12 @@ def counts(spotted: Iterable[Expression], video: LabeledVideo) -> Counts:
     return Counts.total(
         count([e.interval for e in spotted if e.kind == kind], truth[kind]) for kind in KINDS
     )
+
+
+def overlapping(spotted: Sequence[Expression], video: LabeledVideo) -> BoolArray:
+    """(N,) whether each overlaps an expression by half or more; kind ignored."""
+    truth = [a.interval for a in video.annotations if a.interval is not None]
+    return np.array([any(e.interval.iou(t) >= 0.5 for t in truth) for e in spotted], np.bool_)
 
 
 def judged(spot: Spots, videos: Sequence[LabeledVideo]) -> Counts:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from torch.nn import functional as F
 
 from aumer import registry
 from aumer.config import load_settings
+from aumer.evaluation.calibration import reliability
 from aumer.graph import AUGraph
 from aumer.graph.au import parse
 from aumer.spotting.channels import CHANNELS
@@ -41,11 +41,9 @@ from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabeledVideo
 from aumer.types import Expression, Features
 from benchmarks.report import Report, options
-from benchmarks.simulated import CHOSEN_ON, chosen_on, judged, spotters
+from benchmarks.simulated import CHOSEN_ON, chosen_on, judged, overlapping, spotters
 
 TRAINED, SEEDS = 17, (0, 1, 2)
-#: Bins of scores.
-BINS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 # -- action units as further targets ---------------------------------------------------------------
 
@@ -178,32 +176,29 @@ def _spotted(scores: Any, decoder: Any) -> tuple[Any, tuple[Expression, ...]]:
     return scores, decoder(scores)
 
 
-def right(spotted: Expression, video: LabeledVideo) -> bool:
-    """Whether it overlaps an expression by half, of whichever kind."""
-    truth = (a.interval for a in video.annotations if a.interval is not None)
-    return any(spotted.interval.iou(one) >= 0.5 for one in truth)
-
-
 def calibration(report: Report, videos: Sequence[LabeledVideo]) -> None:
-    """How many of what ships spots at each score are right."""
+    """How many of what ships spots at each score overlap an expression."""
     for name, spot in spotters(load_settings()).items():
-        if name == "rules":
+        if name == "rules":  # whose scores are no probabilities
             continue
-        found = [(e.score, right(e, v)) for v in videos for e in spot(v.features)[1]]
-        score, hit = np.array(found, np.float64).T
-        at = np.digitize(score, BINS[1:-1])
+        scores: list[float] = []
+        hits: list[bool] = []
+        subjects: list[str] = []
+        for video in videos:
+            spotted = spot(video.features)[1]
+            scores += [e.score for e in spotted]
+            hits += overlapping(spotted, video).tolist()
+            subjects += [video.subject] * len(spotted)
+        found = reliability(scores, hits, subjects)
         report.line()
-        report.line(f"{name}, as it ships: scores, how many are right, of how many")
-        error = 0.0
-        for k, (low, high) in enumerate(pairwise(BINS)):
-            own = at == k
-            if own.any():
-                error += abs(score[own].mean() - hit[own].mean()) * own.mean()
-                report.line(
-                    f"{low:.1f} to {high:.1f}   {score[own].mean():.2f}   {hit[own].mean():.2f}"
-                    f"   {own.sum()}"
-                )
-        report.line(f"expected calibration error {error:.3f}")
+        report.line(f"{name}, as it ships: mean score, share that is right, of how many")
+        for k in np.flatnonzero(found.counts):
+            low, high = found.edges[k : k + 2]
+            report.line(
+                f"{low:.1f} to {high:.1f}   {found.confidence[k]:.2f}   {found.accuracy[k]:.2f}"
+                f"   {found.counts[k]}"
+            )
+        report.line(f"expected calibration error {found}, 95 % interval over subjects")
 
 
 def main() -> None:

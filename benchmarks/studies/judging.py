@@ -16,7 +16,7 @@ video is looked at. It takes about five minutes on one core.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,8 @@ from aumer.spotting.network import SHIPPED, NetSpotter
 from aumer.training.faces import another_face
 from aumer.training.recordings import separated
 from aumer.training.videos import LabeledVideo, from_simulation
-from aumer.types import Expression
 from benchmarks.report import options
-from benchmarks.simulated import CAMERAS, CUT, PIECES, SLOW, recorded, rest
+from benchmarks.simulated import CAMERAS, CUT, PIECES, SLOW, overlapping, recorded, rest
 
 Array = npt.NDArray[np.float64]
 
@@ -60,14 +59,6 @@ THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5,
 NAMED = {"low": 0.1, "normal": 0.25, "high": 0.5}
 #: Penalty on the squared weights of standardized readings, per proposal.
 RIDGE = 1e-3
-
-
-def right(proposals: Sequence[Expression], video: LabeledVideo) -> Array:
-    """(N,) 1 where a proposal overlaps an expression by half or more, else 0; kind ignored."""
-    truth = [a.interval for a in video.annotations if a.interval is not None]
-    return np.array(
-        [float(any(e.interval.iou(t) >= 0.5 for t in truth)) for e in proposals], np.float64
-    )
 
 
 def fitted(read: Array, correct: Array) -> tuple[Array, float]:
@@ -102,7 +93,7 @@ def proposed(spotter: CombinedSpotter, videos: Iterable[LabeledVideo]) -> tuple[
     for video in videos:
         _, proposals, what = spotter.proposals(video.features)
         read.append(what)
-        correct.append(right(proposals, video))
+        correct.append(overlapping(proposals, video).astype(np.float64))
     return np.concatenate(read), np.concatenate(correct)
 
 
