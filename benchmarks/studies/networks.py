@@ -16,7 +16,9 @@ that was stopped goes on where it stopped; `--only ROW ...` runs some rows. What
 `--save`, is ``results/networks-TABLE.json``: of each finished
 row the counts of every subject and seed, of which the table's F1, intervals and differences are
 made, and the digests of its settings and of its predictions, by which a run that is made again is
-known to be the same. The table leaves out rows that are not finished, and names them.
+known to be the same; two runs are kept whole in ``tests/bench/runs/``, where a test holds them to
+these counts, and are replaced with them. The table leaves out rows that are not finished, and
+names them.
 
 Settings were fixed before the first of these runs, on other simulated subjects (the preset's
 comments say what was seen there). The difference of a row to "aumer" is over the same resamples of
@@ -27,6 +29,7 @@ subjects; with five folds a subject is tested by a network that has seen four fi
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -53,18 +56,20 @@ from aumer.spotting.channels import CHANNELS
 from aumer.spotting.parts import TrackDecoder
 from aumer.spotting.targets import events, targets
 from aumer.training.videos import from_simulation
-from aumer.types import Scores
+from aumer.types import Kind, Scores
 from aumer.workers import Workers
 from benchmarks.data import test_data
 from benchmarks.report import RESULTS, Report, options, save_picture, script
 
 FOLDER = RESULTS / "networks"
 SETS = ("sim-casme-sq", "sim-samm-lv")
-KINDS = ("macro", "micro")
+KINDS: tuple[Kind, ...] = ("macro", "micro")
 
 
 #: Beside the studies that ship, in ``networks/``.
 STUDIES = Path(__file__).parent / "networks"
+#: The runs that git keeps whole, in folders as those of `FOLDER`.
+WHOLE = Path(__file__).parents[2] / "tests" / "bench" / "runs"
 FEW = (3, 6, 12)
 COST_MINUTES, COST_SEED, COST_RUNS = 2.0, 77, 5
 
@@ -202,6 +207,10 @@ def save_kept(table: str, found: Mapping[str, Mapping[str, Any]]) -> None:
         lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in row.items())
         rows.append(f" {json.dumps(key)}: {{\n{lines}\n }}")
     kept_path(table).write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+    for whole in WHOLE.glob(f"{table}-*/*"):
+        if (run := FOLDER / whole.relative_to(WHOLE)).exists():
+            shutil.rmtree(whole)
+            shutil.copytree(run, whole)
 
 
 # -- what a row costs ------------------------------------------------------------------------------
