@@ -21,7 +21,7 @@ from aumer.graph import AUGraph
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.layers import Adjacency, exporting, graph_layer, multi_scale_motion
 from aumer.spotting.net import SpottingNetwork, like
-from aumer.spotting.net_config import SIGNS, NetConfig
+from aumer.spotting.net_config import NetConfig
 
 _APEX = slice(CHANNELS.index("micro_apex"), CHANNELS.index("macro_apex") + 1)
 
@@ -140,7 +140,7 @@ class SpotNet(SpottingNetwork):
             self.graph_norm = RowNorm(channels)
 
         # Extra nodes bypass the graph, which covers only the ROIs.
-        beside = len(SIGNS) * (2 + 4 * len(config.motion_rows)) if config.signs else 0
+        beside = len(config.extra_nodes) * (2 + 4 * len(config.motion_rows))
         widths = (nodes * channels + beside, *config.widths)
         self.temporal = nn.ModuleList(
             TemporalLayer(*shape, residual=config.residual, dropout=config.dropout)
@@ -167,15 +167,15 @@ class SpotNet(SpottingNetwork):
             valid = None
         x = self.normalized(x, valid)
         x = multi_scale_motion(x, self.config.motion_rows)
-        if self.config.signs:
-            x, signs = torch.split(x, [x.shape[2] - len(SIGNS), len(SIGNS)], dim=2)
+        if extra := len(self.config.extra_nodes):
+            x, signs = torch.split(x, [x.shape[2] - extra, extra], dim=2)
         if self.adjacency is not None:
             y = self.graph_layer(x.flatten(0, 1), self.adjacency()).unflatten(0, x.shape[:2])
             x = torch.relu(self.graph_norm(y, valid))
         elif valid is not None:
             x = x * like(valid, x)
         x = x.flatten(2)
-        if self.config.signs:
+        if extra:
             beside = signs if valid is None else signs * like(valid, signs)
             x = torch.cat([x, beside.flatten(2)], dim=-1)
         for layer in self.temporal:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from aumer.spotting.net import SpottingNetwork, parameter_count
 from aumer.spotting.net_config import NetConfig
 from aumer.spotting.spotnet import RowNorm, SpotNet, TemporalLayer
 from aumer.strict import presets
-from aumer.types import Features
+from aumer.types import Features, FloatArray
 
 ROIS = DEFAULT_ROIS.names
 GRAPH = AUGraph.from_edges(
@@ -468,6 +468,30 @@ def test_a_configuration_of_before_signs_reads_none() -> None:
     values = SMALL.to_dict()
     del values["signs"]
     assert NetConfig.from_dict(values) == SMALL
+
+
+@dataclass(frozen=True)
+class ConfigWithDoubt(NetConfig):
+    """Reads beside the rest how badly the mouth was measured."""
+
+    @property
+    def extra_nodes(self) -> tuple[str, ...]:
+        return (*super().extra_nodes, "doubt")
+
+    def inputs(self, features: Features) -> FloatArray:
+        doubt = np.zeros((len(features), 1, 2), np.float32)
+        doubt[:, 0, 1] = np.where(features.valid, 1 - features.confidence[:, -1], 0)
+        return np.concatenate([super().inputs(features), doubt], axis=1)
+
+
+@pytest.mark.parametrize("signs", [False, True])
+def test_a_configuration_may_read_more_nodes(signs: bool) -> None:
+    config = ConfigWithDoubt(**vars(replace(SMALL, signs=signs)))
+    made, video = net(config), signed()
+    doubted = replace(video, confidence=video.confidence * np.float32(0.6))
+    assert config.inputs(video).shape == (90, 17 if signs else 13, 2)
+    seen, again = made.scores(doubted), made.scores(video)
+    assert np.abs(seen.values - again.values).max() > 1e-4
 
 
 def test_input_statistics_normalize() -> None:
