@@ -8,8 +8,8 @@ of each is chosen on inner training subjects. Then how far the scores of what sh
 probabilities, on the same 27.
 
 Several references instead of sums, and no time scale but the row's, are in ``networks ablations``
-("one-time-scale") and in `spotformer-like`. The confidence of each ROI as a channel cannot be tried
-here: in simulated features it is the same everywhere.
+("one-time-scale") and in `spotformer-like`. The confidence of each ROI is tried as a channel in
+``studies/real_pixels.py``: in simulated features it is the same everywhere.
 """
 
 from __future__ import annotations
