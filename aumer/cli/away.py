@@ -201,9 +201,11 @@ def carried(
         for result in results:
             with bound_for(bound):
                 first = outputs.save(0, result, given)
+            # What lies beside a file comes before it, as `Plan.beside` says.
+            turn = {path.parent: k for k, path in enumerate(first)}
             every = sorted(
                 (p for p in folder.rglob("*") if p.is_file()),
-                key=lambda p: (first.index(p) if p in first else len(first), str(p)),
+                key=lambda p: (turn.get(p.parent, len(turn)), p in first, str(p)),
             )
             contents = [Content(int(p.parent.name), p.name, p.read_bytes()) for p in every]
             for path in every:

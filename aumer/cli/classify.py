@@ -148,6 +148,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     recognizer = load_recognizer(args.recognizer)
     reader = args.aus and action_units.load(args.au_reader or "default")
+    planned.make_folders()
     outputs = _Outputs(planned, console)
     codes: list[int] = []
     for number, one in enumerate(clips):

@@ -182,6 +182,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
         if workers:
             workers.check()
+        targets.make_folders()
         with meter, tempfile.TemporaryFile() as table:
             outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table, mirror)
             batch: VideoBatch[_Measured | ToldMotion] = VideoBatch(
@@ -210,6 +211,12 @@ class _Targets:
     data: Plan | None
     crop: Plan | None
     flow: Plan | None
+
+    def make_folders(self) -> None:
+        """As `Plan.make_folders`."""
+        for plan in (self.data, self.crop, self.flow):
+            if plan is not None:
+                plan.make_folders()
 
 
 def _plan(

@@ -99,6 +99,7 @@ class Plan:
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
         resume: keep valid existing files, see `Outputs.kept`.
         resumable: whether `resume` can continue from the written files.
+        folders: folders that the files lie in and that are missing, see `make_folders`.
     """
 
     stream: str | None
@@ -113,6 +114,26 @@ class Plan:
     indexes: tuple[Path, ...] = ()
     resume: bool = False
     resumable: bool = False
+    folders: tuple[Path, ...] = ()
+
+    def make_folders(self) -> None:
+        """Make the missing folders. Call it when nothing else can refuse the run.
+
+        Raises:
+            UsageError: a folder cannot be made.
+        """
+        for folder in self.folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+    def beside(self, path: Path) -> tuple[Path, ...]:
+        """Files that may be written with a file of one result. Each of them is complete before the
+        file itself, which so says after a kill that nothing is missing.
+        """
+        tables = (aus_path(path),) if self.units and path.suffix == ".csv" else ()
+        return (*tables, *format_of(path).companions(path))
 
     def alone(self, number: int) -> Plan:
         """The part of the plan for one input, for a worker."""
@@ -150,8 +171,8 @@ def plan(
 ) -> Plan:
     """Make the plan from ``-o`` and ``--format``, with a list of files for each input.
 
-    If inputs of equal names lie in different folders, the output folder gets the same subfolders,
-    made after all checks.
+    If inputs of equal names lie in different folders, the output folder gets the same subfolders
+    (`Plan.make_folders`).
 
     Args:
         kinds: by default `spotted`.
@@ -236,11 +257,6 @@ def plan(
         for path in (p for own in files for p in own):
             for there in _of_faces(path):
                 check_target(there, overwrite=False)
-    for folder in sorted(missing):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
     return Plan(
         stream=(formats[0] if formats else kinds.streams[0]) if stream else None,
         files=tuple(map(tuple, files)),
@@ -254,6 +270,7 @@ def plan(
         indexes=tuple(indexes),
         resume=resume,
         resumable=not faces and _tell(files, folders),
+        folders=tuple(sorted(missing)),
     )
 
 
@@ -478,6 +495,12 @@ class Outputs:
                 return None
             raise
         self._keeps[number] = there
+        for path in there:
+            # Removed by somebody: what is not made by the video is made again from the result.
+            table = aus_path(path)
+            if table in self._plan.beside(path) and not exists(table):
+                self._write_units(table, stored)
+                self._mirror.sent([table])
         return (stored,) if len(there) == len(paths) else None
 
     def _fitting(
@@ -527,23 +550,25 @@ class Outputs:
         for path in written:
             if faces is None and path in shown:
                 faces = self._faces(given, result, frames)
+            beside = self._plan.beside(path)
+            if aus_path(path) in beside:
+                self._write_units(aus_path(path), result)
+            overwrite = self._plan.overwrite
+            if self._plan.resume and not overwrite:
+                # What lies beside a missing file is of a run that was killed between the two.
+                check_target(path)
+                overwrite = bool(beside)
             with bound_for(self._mirror.homes):
-                result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+                result.save(path, overwrite=overwrite, thumbnails=faces)
             self._say_what_is_lost(path, result, paths)
-            if self._plan.units and path.suffix == ".csv":
-                # It may exist from an earlier run that was interrupted before its table.
-                again = self._plan.overwrite or self._plan.resume
-                text = units_csv(unit_rows(result), [result.about])
-                atomic_write(aus_path(path), text, overwrite=again)
-        if self._mirror.mirrors:
-            beside = (
-                p
-                for path in written
-                for p in path.parent.iterdir()
-                if p.is_file() and p.stat().st_size
-            )
-            self._mirror.sent([*dict.fromkeys([*written, *beside])])
+            if self._mirror.mirrors:
+                self._mirror.sent([*filter(_filled, beside), path])
         return [*written, *(self._plan.collected if written or not kept else ())]
+
+    def _write_units(self, path: Path, result: SpotResult) -> None:
+        # It may exist from an earlier run that was killed before it wrote the expressions.
+        again = self._plan.overwrite or self._plan.resume
+        atomic_write(path, units_csv(unit_rows(result), [result.about]), overwrite=again)
 
     def deliver(
         self, number: int, result: SpotResult, contents: Sequence[Content] | None
@@ -689,6 +714,11 @@ class Outputs:
     def _labeled(self, number: int, result: SpotResult) -> SpotResult:
         label = self._labels[number]
         return replace(result, video=replace(result.video, name=label)) if label else result
+
+
+def _filled(path: Path) -> bool:
+    """Whether a file of a mirrored folder has content; an empty one stands for one elsewhere."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _in_order(held: Mapping[int, Sequence[T]]) -> list[T]:

@@ -214,6 +214,7 @@ class _Run:
         )
         if self._workers:
             self._workers.check()
+        planned.make_folders()
         batch = VideoBatch(
             inputs,
             self._work,

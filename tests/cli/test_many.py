@@ -245,6 +245,51 @@ def test_the_result_that_tells_is_written_first(
     assert saved == [".json", ".csv", ".html"]
 
 
+@pytest.mark.parametrize("name", ["eaf", "tsv"])
+def test_resume_goes_on_between_a_file_and_what_lies_beside_it(
+    run: Any, study: Path, name: str
+) -> None:
+    """A kill leaves the one without the other; what lies beside comes first."""
+    out = study.parent / "out"
+    words = f"spot rec -o out --format json --format {name}"
+    assert run(words).code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for path in out.glob(f"*.{name}"):
+        path.unlink()
+    assert len(before) > len([*out.iterdir()]) > 1
+    ran = run(f"{words} --resume")
+    assert ran.code == 0, ran.err
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    if name == "eaf":  # which has the time of its making in it
+        assert after.keys() == before.keys()
+    else:
+        assert after == before
+
+
+def test_a_table_of_action_units_is_there_before_the_expressions(
+    run: Any, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds the expressions, after a kill too, misses nothing."""
+    out = study.parent / "out"
+    save, there = SpotResult.save, []
+
+    def noted(self: SpotResult, path: Any, **options: Any) -> None:
+        there.append({one.name for one in out.iterdir()})
+        save(self, path, **options)
+
+    monkeypatch.setattr(SpotResult, "save", noted)
+    words = "spot rec -o out --format json --format csv --aus"
+    assert run(words).code == 0
+    assert there == [set(), {"smile.json", "smile.aus.csv"}]
+    before = (out / "smile.aus.csv").read_bytes()
+    (out / "smile.csv").unlink()  # what a kill between the two leaves
+    assert run(f"{words} --resume").code == 0
+    (out / "smile.aus.csv").unlink()  # what a kill left before that
+    ran = run(f"{words} --resume")
+    assert "the result of an earlier run is kept" in ran.err
+    assert (out / "smile.aus.csv").read_bytes() == before
+
+
 def test_resume_may_be_told_to_replace_what_does_not_fit(run: Any, study: Path) -> None:
     path = study.parent / "out" / "smile.json"
     run("spot rec -o out")
