@@ -8,17 +8,19 @@ configured for fsspec; for S3 as for the AWS tools (``AWS_ACCESS_KEY_ID``, ``~/.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from aumer.errors import AumerError, BackendUnavailable, UsageError, VideoError
 from aumer.files import TemporaryFolder
 
+_LOGGER = logging.getLogger("aumer")
 #: At least two letters, since C:/x is a path.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 #: Bytes of the disk that a fetched file must leave free.
@@ -60,6 +62,8 @@ def fetched(address: str) -> Iterator[Path]:
         UsageError: the disk has no room for it, or the address cannot be read here.
     """
     name = address.rstrip("/").rpartition("/")[2]
+    if name in ("", ".", ".."):  # names of folders here
+        raise VideoError(f"{address} names no file")
     with _explained(address):
         system, place = _opened(address)
         size = system.info(place).get("size") or 0
@@ -82,6 +86,9 @@ def fetched(address: str) -> Iterator[Path]:
 def listed(address: str, *, recursive: bool) -> tuple[str, ...]:
     """The addresses of the files in a folder, sorted; empty if there is no such folder.
 
+    Stores have keys that are no path, such as ``a/../b``: as a file of this machine it would lie
+    elsewhere. These are left out with a warning.
+
     Raises:
         VideoError, UsageError: as `fetched`.
     """
@@ -90,12 +97,23 @@ def listed(address: str, *, recursive: bool) -> tuple[str, ...]:
         system, place = _opened(root)
         system.invalidate_cache()
         if not system.exists(place):
+            _require_bucket(system, place)
             return ()
         depth = None if recursive else 1
         found = system.find(place, maxdepth=depth)
     inside = place.rstrip("/") + "/"
     below = (str(one) for one in found)
-    return tuple(sorted(f"{root}/{one[len(inside) :]}" for one in below if one.startswith(inside)))
+    names = [one[len(inside) :] for one in below if one.startswith(inside)]
+    files = sorted(name for name in names if not name.endswith("/"))  # others stand for folders
+    paths = [name for name in files if not {"", ".", ".."} & {*name.split("/")}]
+    if strange := [name for name in files if name not in paths]:
+        _LOGGER.warning(
+            "%s: left out %d whose names are no paths (%s): rename them there",
+            address,
+            len(strange),
+            ", ".join(map(repr, strange[:3])),
+        )
+    return tuple(f"{root}/{name}" for name in paths)
 
 
 def send(path: Path, address: str) -> None:
@@ -118,10 +136,15 @@ def _require_bucket(system: Any, place: str) -> None:
 
     Raises:
         FileNotFoundError: there is none.
+        OSError, ...: of the file system: no answer.
     """
     bucket = place.partition("/")[0]
-    if bucket and not system.exists(bucket):  # paths of disks and servers have no bucket
-        raise FileNotFoundError(bucket)
+    if not bucket or ":" in bucket:  # paths of disks and servers have none
+        return
+    # Not `exists`, which says no for a server that does not answer. Some may use a part of a bucket
+    # alone: who may not ask for it is told when writing.
+    with suppress(PermissionError):
+        system.info(bucket)
 
 
 def _opened(address: str) -> tuple[Any, str]:
@@ -130,12 +153,12 @@ def _opened(address: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise _lacking(address) from error
+    scheme, _, rest = address.partition("://")
     try:
-        system, place = url_to_fs(address)
+        system, place = url_to_fs(f"{scheme.lower()}://{rest}")
     except ImportError as error:  # s3fs, or the package of another protocol
         raise _lacking(address, str(error)) from error
     except ValueError as error:
-        scheme = address.partition("://")[0]
         raise UsageError(
             f"{address}: nothing here reads addresses that begin with {scheme}:// ({error}); "
             "s3:// and file:// are read, and what fsspec knows (`pip install` its package)"
@@ -167,10 +190,8 @@ def _explained(address: str, *, writing: bool = False) -> Iterator[None]:
     except Exception as error:
         missing = "credential" in f"{type(error).__name__} {error}".lower()
         advice = _CREDENTIALS if missing else _SERVER
-        raise _failure(
-            writing,
-            f"{address} cannot be {'written' if writing else 'read'}: {_reason(error)}; {advice}",
-        ) from error
+        what = address if writing else f"{address} cannot be read"
+        raise _failure(writing, f"{what}: {_reason(error)}; {advice}") from error
 
 
 _CREDENTIALS = (
@@ -216,7 +237,14 @@ class Mirror:
         self._roots[place] = root
         with _explained(root, writing=True):
             _require_bucket(*_opened(root))
-        for address in listed(root, recursive=not single):
+        every = listed(root, recursive=not single)
+        # In a store a file may have the name of a folder; what is written here is in folders.
+        folders = {
+            parent for one in every for parent in PurePosixPath(one[len(root) + 1 :]).parents
+        }
+        for address in every:
+            if PurePosixPath(address[len(root) + 1 :]) in folders:
+                continue
             path = place / address[len(root) + 1 :]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

@@ -98,6 +98,9 @@ def test_what_is_not_there_is_said(run: Any, bucket: str, tmp_path: Path) -> Non
     assert ran.code == 3 and f"{bucket}/x.mp4: there is no such file" in ran.err
     ran = run(f"spot {bucket}/nothing/")
     assert ran.code == 2 and "there is no video" in ran.err
+    send(_written(tmp_path / "x.csv"), f"{bucket}/x.csv")
+    scheme, _, rest = bucket.partition("://")
+    assert listed(f"{scheme.upper()}://{rest}", recursive=True)[0].endswith("/x.csv")
 
 
 def test_a_bucket_that_is_not_there_is_not_made(
@@ -128,6 +131,88 @@ def test_a_bucket_that_is_not_there_is_not_made(
     ran = run(f"spot {videos}/still.avi -o store://their/out/x.json")
     assert ran.code == 2 and "cannot write store://their/out: there is no such" in ran.err
     assert not Store().exists("their")
+
+
+def _written(path: Path) -> Path:
+    path.write_text("x")
+    return path
+
+
+def put(address: str, content: bytes = b"x") -> None:
+    """A key of a store, which need not be a path."""
+    if address.startswith("memory://"):
+        fsspec.filesystem("memory").store[address.removeprefix("memory:/")] = _File(content)
+        return
+    import boto3
+
+    name, _, key = address.removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=name, Key=key, Body=content)
+
+
+def _File(content: bytes) -> Any:
+    from fsspec.implementations.memory import MemoryFile
+
+    return MemoryFile(None, "x", content)
+
+
+def test_keys_that_are_no_paths_lead_nowhere(
+    bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key with ".." in it would be written outside the folder that was asked for."""
+    for key in ("in/a/../../../up.mp4", "in//x.mp4", "in/./x.mp4", "in/real.mp4"):
+        put(f"{bucket}/{key}")
+    caplog.clear()
+    assert listed(f"{bucket}/in", recursive=True) == (f"{bucket}/in/real.mp4",)
+    assert "left out 3 whose names are no paths" in caplog.text
+    before = {*tmp_path.parent.rglob("*")}
+    with Mirror((f"{bucket}/in/",)) as mirror:
+        folder = Path(mirror.texts[0])
+        assert [path.name for path in folder.rglob("*")] == ["real.mp4"]
+        assert not (folder.parent / "up.mp4").exists()
+    assert {*tmp_path.parent.rglob("*")} == before
+    for name in ("..", "."):
+        with pytest.raises(VideoError, match="names no file"), fetched(f"{bucket}/in/{name}"):
+            pass
+
+
+def test_folders_of_a_store_are_folders(
+    run: Any, bucket: str, videos: Path, tmp_path: Path
+) -> None:
+    """Consoles mark a folder by an empty key with a stroke; and a key may be a folder's name."""
+    for key in ("res/b/", "res/x", "res/x/y.json"):
+        put(f"{bucket}/{key}", b"")
+    (tmp_path / "rec" / "b").mkdir(parents=True)
+    (tmp_path / "rec" / "b" / "still.avi").write_bytes((videos / "still.avi").read_bytes())
+    with Mirror((f"{bucket}/res/",)) as mirror:
+        folder = Path(mirror.texts[0])
+        assert (folder / "x" / "y.json").is_file() and not (folder / "b").is_file()
+    ran = run(f"spot rec --recursive -o {bucket}/res/")
+    assert ran.code == 0, ran.err
+    assert f"{bucket}/res/b/still.json" in listed(f"{bucket}/res", recursive=True)
+
+
+def test_a_server_that_does_not_answer_is_no_missing_bucket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: Callable[[str], Any] = lambda address: (_Silent(), address[5:])  # noqa: E731
+    monkeypatch.setattr(remote, "_opened", opened)
+    with pytest.raises(UsageError, match=r"cannot write s3://b/x: OSError: no answer.*ENDPOINT"):
+        Mirror(("s3://b/x",))
+    with pytest.raises(VideoError, match=r"s3://b/x cannot be read: OSError: no answer"):
+        listed("s3://b/x", recursive=True)
+
+
+class _Silent:
+    """As s3fs, whose `exists` says no where nothing answers."""
+
+    def info(self, _: str) -> Any:
+        raise OSError("no answer")
+
+    def exists(self, _: str) -> bool:
+        return False
+
+    def invalidate_cache(self) -> None:
+        pass
 
 
 def test_what_is_an_address(tmp_path: Path) -> None:
@@ -174,8 +259,7 @@ class _Refusing:
     def info(self, _: str) -> Any:
         raise self._error
 
-    def exists(self, _: str) -> Any:
-        raise self._error
+    exists = isdir = info
 
 
 @pytest.mark.parametrize(
