@@ -172,6 +172,10 @@ class Listener:
         finally:
             self._socket.close()
 
+    def close(self) -> None:
+        """Listen no more, where `run` was never called."""
+        self._socket.close()
+
     def stop(self) -> None:
         """End `run`, from another thread."""
         if self._server is not None:

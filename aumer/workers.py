@@ -71,9 +71,9 @@ class Workers:
         sent to another.
 
         Raises:
-            BackendUnavailable: the extra "cluster" is not installed.
+            BackendUnavailable: the extra "cluster" is not installed, the system killed a worker, or
+                a worker cannot load a plugin or its job.
             UsageError: no scheduler answers at the address.
-            AumerError: the system killed a worker, or a worker cannot load a plugin or its job.
         """
         if self.backend == "dask":
             with closing(self.each(function, jobs)) as outcomes:
@@ -95,7 +95,7 @@ class Workers:
                 parallel = Parallel(return_as="generator_unordered")
                 yield from parallel(delayed(function)(job) for job in jobs)
         except BrokenProcessPool as error:
-            raise AumerError(_end_of(error)) from error
+            raise BackendUnavailable(_end_of(error)) from error
 
     def check(self) -> None:
         """Raise if the cluster does not answer; to be called before anything is written.
@@ -184,14 +184,14 @@ def _error_of(future: Any, address: str) -> Exception | None:
     if future.status == "finished":
         return None
     if future.status != "error":
-        return AumerError(
+        return BackendUnavailable(
             f"the scheduler at {address} lost the job or stopped (the job is {future.status} "
             "there). What was finished is kept: check that the scheduler runs, and run the same "
-            "again"
+            "again (`aumer spot` with --resume)"
         )
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return AumerError(
+        return BackendUnavailable(
             "every worker of the cluster that ran this job died, most often for lack of memory."
             " Give workers more (`dask worker --memory-limit`), or leave it out"
         )
@@ -219,11 +219,13 @@ def _end_of(error: BaseException) -> str:
 def _client(address: str) -> Any:
     try:
         from distributed import Client
+        from distributed.comm.addressing import resolve_address
     except ImportError as error:
         raise BackendUnavailable(
             "the backend dask needs the extra cluster: pip install 'aumer[cluster]'"
         ) from error
     try:
+        resolve_address(address)  # what is no address would hold up a client when it closes
         return Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error

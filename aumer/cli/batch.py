@@ -184,6 +184,7 @@ class VideoBatch(Generic[F]):
         self._labels = distinct(inputs)
         self._failures: list[_Failure] = []
         self._written: list[Path] = []
+        self._unlisted: AumerError | None = None  # why the tables do not hold all
         self._done = self._micro = self._macro = 0
 
     def run(self) -> None:
@@ -232,13 +233,24 @@ class VideoBatch(Generic[F]):
 
     def _lost(self, number: int, error: Exception) -> None:
         self._fail(number, error)
-        self._outputs.list_inputs(number, error)
+        self._list(number, error)
         self._show(number, [])
+
+    def _list(self, number: int | None, outcome: Sequence[F] | Exception = ()) -> None:
+        """Write the tables of all videos. A server that is away meanwhile does not end the run:
+        each time holds all that came before, and the last one is in `summarize`.
+        """
+        try:
+            self._outputs.list_inputs(number, outcome)
+        except AumerError as error:
+            self._unlisted = error
+        else:
+            self._unlisted = None
 
     def _had(self, number: int, saved: Sequence[tuple[F, list[Path]]]) -> None:
         given, results = self._inputs[number], [one for one, _ in saved]
         self._done += 1
-        self._outputs.list_inputs(number, results)
+        self._list(number, results)
         self._console.notes(shown(given.text), (n for r in results for n in r.notes))
         for result, written in saved:
             self._micro += len(result.micro)
@@ -267,13 +279,17 @@ class VideoBatch(Generic[F]):
     def summarize(self) -> int:
         """Print a summary; returns the exit code."""
         failures, total = self._failures, len(self._inputs)
+        if self._unlisted is not None:
+            self._list(None)
+        if self._unlisted is not None:
+            self._console.error(self._console.message(self._unlisted))
         if self._done:
             videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
             self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
         for path in self._outputs.listed:
             self._console.note(f"status of each video: {self._displayed(str(path))}")
         if not failures:
-            return EXIT_OK
+            return EXIT_OK if self._unlisted is None else self._unlisted.exit_code
         if total > 1:
             width = max(len(f.given.text) for f in failures)
             lines = [

@@ -101,6 +101,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     from aumer.serve.application import listen
     from aumer.serve.job_options import Limits
     from aumer.serve.service import Service, retention
+    from aumer.web import Listener
 
     limits = Limits(
         upload_bytes=int(args.max_upload * 2**20),
@@ -116,6 +117,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     )
     token = _token(args.token_file, args.host)
     roots = [Path(root) for root in args.root]
+    Listener(args.host, args.port).close()  # a port in use is told before a folder is made
     service = Service(folder.absolute(), limits, roots=roots, plugins=args.plugin)
     try:
         listener = listen(service, host=args.host, port=args.port, token=token)

@@ -123,6 +123,7 @@ class JobOptions:
         require(bool(self.formats), "formats", self.formats, "at least one")
         for one in self.formats:
             require(one in known, "formats", one, f"some of {', '.join(known)}")
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))  # each once
         chosen = {
             "face.follow": None if self.face is None else str(self.face),
             "rules.sensitivity": self.sensitivity,

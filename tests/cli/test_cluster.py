@@ -22,7 +22,7 @@ from aumer.cli.away import How, SpotJob, kept, outcome, spot_there, told
 from aumer.cli.inputs import parse_input
 from aumer.cli.outputs import Plan
 from aumer.config import load_settings
-from aumer.errors import AumerError, UsageError
+from aumer.errors import AumerError, BackendUnavailable, UsageError
 
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
 
@@ -218,3 +218,30 @@ def test_a_cluster_without_workers_is_said_while_it_is_waited_for(
         assert list(there.run(abs, [-3])) == [3]
     said = [r.getMessage() for r in caplog.records if "has no worker" in r.getMessage()]
     assert len(said) == 1 and f"`dask worker {empty.scheduler_address}`" in said[0]
+
+
+def test_what_is_no_address_is_said_at_once_and_leaves_nothing(
+    run: Any, videos: Path, tmp_path: Path
+) -> None:
+    """No folder is made before the cluster has answered."""
+    for folder in ("rec/a", "rec/b", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("a", "b"):
+        shutil.copy(videos / "still.avi", tmp_path / "rec" / folder)
+    begun = time.monotonic()
+    for command in ("spot", "features"):
+        ran = run(f"{command} rec --recursive -o out/ --backend dask --scheduler nonsense")
+        assert ran.code == 2 and "no Dask scheduler answers at nonsense" in ran.err
+        assert [*(tmp_path / "out").iterdir()] == []
+    assert time.monotonic() - begun < 15  # a client that closes waits for 20 s
+
+
+def test_a_lost_scheduler_is_no_fault_of_ours() -> None:
+    """Nobody is asked to report it."""
+
+    class Lost:
+        status = "cancelled"
+
+    error = workers._error_of(Lost(), "tcp://10.0.0.1:8786")
+    assert isinstance(error, BackendUnavailable) and error.exit_code == 2
+    assert "--resume" in str(error)

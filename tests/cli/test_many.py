@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from aumer.cli.outputs import Outputs
+from aumer.errors import UsageError
 from aumer.results import SpotResult
 
 
@@ -481,3 +483,29 @@ def test_an_empty_folder_is_called_so(run: Any, tmp_path: Path) -> None:
     for command in ("spot", "features"):
         ran = run(f"{command} {tmp_path / 'nothing'}")
         assert ran.code == 2 and "nothing is an empty folder; give a video" in ran.err
+
+
+def test_a_table_that_cannot_be_written_for_a_while_ends_no_run(
+    run: Any, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a server that is away: the next video writes all, and the last one what is missing."""
+    listed, failing = Outputs.list_inputs, [1, 2]
+    calls: list[int] = []
+
+    def away(self: Outputs, *given: Any) -> list[Path]:
+        calls.append(1)
+        if len(calls) - 1 in failing:
+            raise UsageError("cannot write s3://b/all.inputs.csv: no answer")
+        return listed(self, *given)
+
+    monkeypatch.setattr(Outputs, "list_inputs", away)
+    words = "spot rec --recursive -o all.csv"
+    ran = run(words)
+    text = (study.parent / "all.inputs.csv").read_text()
+    assert ran.code == 6 and "no answer" not in ran.err
+    assert all(name in text for name in ("smile.mp4", "still.avi", "bad.mp4"))
+    # One that stays away is told, with an exit code of its own.
+    failing[:] = range(1, 100)
+    calls.clear()
+    ran = run("spot rec/smile.mp4 rec/b/still.avi -o other.csv")
+    assert ran.code == 2 and "cannot write s3://b/all.inputs.csv" in ran.err

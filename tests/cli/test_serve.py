@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -95,3 +96,13 @@ def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "starlette", None)
     ran = run("serve --state state")
     assert ran.code == 2 and 'pip install "aumer[serve]"' in ran.err
+
+
+def test_a_port_in_use_leaves_no_folder(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = run(f"serve --port {taken.getsockname()[1]} --state {tmp_path}/new")
+    assert ran.code == 2 and "choose another" in ran.err
+    assert not (tmp_path / "new").exists()
