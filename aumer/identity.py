@@ -3,8 +3,11 @@
 A built-in part is identified by its name; aumer's version stands for its code. A user's part is
 identified by the `version` that it declares, or else by its code as it will run: the bytecode,
 defaults and closures of its functions and of the code that they call, as far as it can be followed.
-Code of an installed package is identified by the package's version. What cannot be identified has
-no identity, and its results are not stored.
+What it imports while it runs is followed like what its module imports, and a file that it names is
+read, from the working folder or from the folder of the code. Code of an installed package is
+identified by the package's version. What cannot be identified has no identity, and its results are
+not stored: compiled code, code that is chosen while it runs (``eval``, ``import_module``) or by the
+environment, and code that looks for files beside itself under names that it does not spell out.
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ import dis
 import enum
 import functools
 import hashlib
+import importlib
 import logging
+import os
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path, PurePath
 from typing import Any
@@ -53,6 +59,10 @@ _NOT_TOLD = frozenset(
         "_abc_impl",
     ]
 )
+#: What a name in code means for which the code does not tell what it does: built-in functions, and
+#: attributes of `os` and `importlib`.
+_ANYTHING = frozenset(["eval", "exec", "__import__"])
+_ELSEWHERE = frozenset(["environ", "environb", "getenv", "getenvb", "import_module"])
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 
 #: Objects that have a name in a module.
@@ -160,6 +170,8 @@ class _PartHasher:
         self._sha = hashlib.sha256()
         self._seen: dict[int, int] = {}
         self._held: list[Any] = []  # keeps objects alive, so that no id is reused
+        self._folders: tuple[Path, ...] = (Path(),)  # that a file's name may be relative to
+        self._files = 0
 
     def digest_of(self, part: Any) -> str:
         self._add_words("python", sys.version_info[:2])  # bytecode depends on the version
@@ -231,8 +243,10 @@ class _PartHasher:
         if len(text) > 1024 or not PurePath(text).suffix or "\0" in text or "\n" in text:
             return
         try:
-            if Path(text).is_file():
-                self._sha.update(hashlib.sha256(Path(text).read_bytes()).digest())
+            for path in dict.fromkeys(folder / text for folder in self._folders):
+                if path.is_file():
+                    self._sha.update(hashlib.sha256(path.read_bytes()).digest())
+                    self._files += 1
         except OSError as error:
             raise _Unidentified(
                 f"it reads {text}, which cannot be read: {error.strerror}"
@@ -263,14 +277,38 @@ class _PartHasher:
             raise _Unidentified(f"{value!r} is compiled")
 
     def _function(self, value: types.FunctionType) -> None:
+        known = value.__globals__
+        names = _Names.of(value.__code__)
+        _require_followed(names, known, value.__qualname__)
+        read = [known[name] for name in sorted(names.globals) if name in known]
+        homes = [one for one in read if isinstance(one, Path) and one.is_dir()]
+        before, files = self._folders, self._files
+        self._folders = (Path(), Path(value.__code__.co_filename).parent, *homes)
         self._code(value.__code__)
+        self._folders = before
+        if (homes or "__file__" in names.globals) and self._files == files:
+            raise _Unidentified(f"{value.__qualname__} looks for files that it does not name")
         self._all("defaults", (value.__defaults__, value.__kwdefaults__))
         self._cells(value)
         self._all("attributes", vars(value).items())
-        for name in sorted(_globals_of(value.__code__)):
+        for name in sorted(names.globals):
             self._add_words("global", name)
-            if name in value.__globals__:
-                self.add(value.__globals__[name])
+            if name in known:
+                self.add(known[name])
+        self._imports(names, str(known.get("__package__") or ""))
+
+    def _imports(self, names: _Names, package: str) -> None:
+        """Hash the modules that code imports while it runs."""
+        for level, name, parts in sorted(names.imports):
+            try:
+                module = importlib.import_module("." * level + name, package or None)
+            except ImportError:
+                self._add_words("absent", level, name)
+                continue
+            self.add(module)
+            for part in parts:
+                if isinstance(value := getattr(module, part, None), types.ModuleType):
+                    self.add(value)
 
     def _cells(self, value: types.FunctionType) -> None:
         for cell in value.__closure__ or ():
@@ -319,10 +357,14 @@ class _PartHasher:
         # Which functions are called through a module's name cannot be followed: hash the whole
         # module.
         try:
-            self._sha.update(Path(str(value.__file__)).read_bytes())
-        except (AttributeError, OSError):
+            source = Path(str(value.__file__)).read_bytes()
+            names = _Names.of(compile(source, str(value.__file__), "exec"))
+        except (AttributeError, OSError, SyntaxError, ValueError):
             raise _Unidentified(f"the module {value.__name__} has no source") from None
+        _require_followed(names, vars(value), value.__name__)
+        self._sha.update(source)
         self._all("uses", _modules_of(value))
+        self._imports(names, str(getattr(value, "__package__", "") or ""))
 
 
 def _state(value: Any) -> dict[str, Any] | None:
@@ -335,14 +377,50 @@ def _state(value: Any) -> dict[str, Any] | None:
     return None if own is None and not state else state
 
 
-def _globals_of(code: types.CodeType) -> Iterator[str]:
-    """The global names that a code object reads, including nested code."""
-    for step in dis.get_instructions(code):
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield step.argval
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _globals_of(constant)
+@dataclass(frozen=True)
+class _Names:
+    """The names in a code object, including nested code.
+
+    Attributes:
+        globals: those that it reads of its module, or that are built in.
+        attributes: of anything.
+        imports: (level, module, names of it), as ``from ..module import names`` has them.
+    """
+
+    globals: frozenset[str]
+    attributes: frozenset[str]
+    imports: frozenset[tuple[int, str, tuple[str, ...]]]
+
+    @classmethod
+    def of(cls, code: types.CodeType) -> _Names:
+        read, attributes, imports = set(), set(), set()
+        steps = list(dis.get_instructions(code))
+        for k, step in enumerate(steps):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                read.add(step.argval)
+            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"):
+                attributes.add(step.argval)
+            elif step.opname == "IMPORT_NAME":
+                level, parts = steps[k - 2].argval, steps[k - 1].argval
+                imports.add((level, step.argval, tuple(parts or ())))
+        inside = [cls.of(one) for one in code.co_consts if isinstance(one, types.CodeType)]
+        return cls(
+            frozenset(read).union(*(one.globals for one in inside)),
+            frozenset(attributes).union(*(one.attributes for one in inside)),
+            frozenset(imports).union(*(one.imports for one in inside)),
+        )
+
+
+def _require_followed(names: _Names, known: Mapping[str, Any], what: str) -> None:
+    """Raise if code does what its names do not tell."""
+    anything = {name for name in names.globals & _ANYTHING if name not in known}
+    called = {
+        name
+        for name in names.globals
+        if getattr(known.get(name), "__name__", "") in _ELSEWHERE or known.get(name) is os.environ
+    }
+    if wrong := sorted(anything | called | (names.attributes & _ELSEWHERE)):
+        raise _Unidentified(f"{what} uses {wrong[0]}, so that its code does not tell what it does")
 
 
 def _modules_of(module: types.ModuleType) -> list[types.ModuleType]:

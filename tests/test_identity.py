@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import threading
 import types
@@ -198,6 +199,68 @@ def test_what_cannot_be_told_has_no_identity(
     assert identity("flow", part) is None
     assert identities([("flow", "dis"), ("flow", part)]) is None
     assert "nothing that it computes is cached" in caplog.text and "version" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from scale_of_mine import scale; return scale(a)",
+        "import scale_of_mine; return scale_of_mine.scale(a)",
+        "import folder_of_mine; return a",
+        "return a * float((Path(__file__).parent / 'gain.txt').read_text())",
+        "return a * np.loadtxt(HERE / 'gain.txt')",
+    ],
+)
+def test_what_code_reads_while_it_runs_is_a_part_of_it(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imports within a function, and files that lie beside the code, from any working folder."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    home = tmp_path / "plugin"
+    home.mkdir()
+    source = f"from pathlib import Path\nHERE = Path(__file__).parent\ndef part(a, b): {line}"
+
+    def now(gain: int) -> str | None:
+        (home / "gain.txt").write_text(f"{gain}")
+        (tmp_path / "scale_of_mine.py").write_text(f"def scale(a): return {gain} * a")
+        (tmp_path / "folder_of_mine.py").write_text("def f():\n    import scale_of_mine")
+        for name in ("scale_of_mine", "folder_of_mine"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        space: dict[str, Any] = {"__name__": "mine", "np": np, "__file__": str(home / "x.py")}
+        exec(compile(source, str(home / "x.py"), "exec"), space)
+        return identity("flow", space["part"])
+
+    one = now(1)
+    assert one is not None and now(1) == one
+    assert now(22) not in (None, one)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\ndef part(a, b): return a * float(os.environ['GAIN'])",
+        "from os import environ\ndef part(a, b): return a * float(environ['GAIN'])",
+        "from os import getenv as g\ndef part(a, b): return a * float(g('GAIN'))",
+        "def part(a, b):\n import os\n return a * float(os.getenv('GAIN'))",
+        "import importlib\ndef part(a, b): return importlib.import_module('x').f(a)",
+        "def part(a, b): return [__import__('x') for _ in a]",
+        "def part(a, b): return eval('a * 2')",
+        "from pathlib import Path\nHERE = Path.cwd()\ndef part(a, b): return (HERE / b).open()",
+        "class part:\n def __call__(self, a, b): return open(__file__ + b)",
+    ],
+)
+def test_code_that_something_else_chooses_has_no_identity(source: str) -> None:
+    space: dict[str, Any] = {"__name__": "mine", "__file__": "x.py"}
+    exec(source, space)
+    assert identity("flow", space["part"]) is None
+    space["part"].version = "1"
+    assert identity("flow", space["part"]) is not None
+
+
+def test_a_method_called_eval_is_no_built_in() -> None:
+    assert identity("flow", made("def part(a, b): return a.eval(b)")) is not None
 
 
 def test_code_of_packages_is_told_by_their_version() -> None:
