@@ -32,6 +32,7 @@ from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.interface import Recognizer
 from aumer.recognition.labeler import Labeler
 from aumer.spotting.interface import SpotterModel
+from aumer.types import Features, FloatArray
 from aumer.video import Source
 from aumer.video.sources import is_camera
 
@@ -42,6 +43,13 @@ _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
 #: Default least share of frames with a usable face.
 MIN_COVERAGE = 0.1
 
+#: Rows that are looked at for held pictures, the least with motion among them, and the share of a
+#: large motion that counts as motion. In the shared videos half of the rows move so, or follow one
+#: that does; of four pictures a second in a file of 30 frames each seventh.
+_HELD_ROWS, _HELD_LEAST, _HELD_SHARE = 18_000, 8, 0.1
+#: Motion of the ROI that moves furthest, exceeded in one row of twenty: .0001 of one picture again
+#: and again, by rounding, and .0016 of the stillest real face; outer-eye distances.
+_NEVER = 3e-4
 #: With larger gaps, a micro-expression of a quarter of a second has at most two analyzed frames.
 _SPARSE_S = 0.11
 
@@ -313,9 +321,18 @@ def require_motion(
 ) -> None:
     """Raise an error if too little motion was measured: that says nothing about expressions."""
     measured = max(one.coverage for one in found)
+    track, most = found[0].track, settings.motion.max_gap_s
+    held = held_s(found[0].features)
+    if held > most + 1 / found[0].features.rate / 2:
+        raise NoMotionError(
+            f"{found[0].video.name}: a face is there, but no motion could be measured: its picture "
+            f"changes every {held:.2g} s and is held in between, and motion is measured over "
+            f"{most:g} s at most (motion.max_gap_s). Give the recording before it was made into "
+            f"one of more frames, or set `motion.max_gap_s` above {held:.2g}. Whether there are "
+            "expressions is not known"
+        )
     if measured > 0 and measured >= min_coverage:
         return
-    track, most = found[0].track, settings.motion.max_gap_s
     steps = np.diff(track.times)
     apart = float(np.median(steps)) if len(steps) else 0.0
     if not apart:
@@ -350,6 +367,31 @@ def require_motion(
     )
 
 
+def held_s(features: Features) -> float:
+    """Seconds from one picture to the next where each is held for several frames; else 0.
+
+    A recording of few pictures a second may lie in a file of many: all that moves is in single rows
+    then, with rest in between.
+    """
+    moved = _moved(features)
+    if len(moved) < _HELD_LEAST:
+        return 0.0
+    at = np.flatnonzero(moved > _HELD_SHARE * np.percentile(moved, 95))
+    apart = float(np.median(np.diff(at))) if len(at) > _HELD_LEAST else 1.0
+    return apart / features.rate if apart > 1 else 0.0
+
+
+def _moved(features: Features) -> FloatArray:
+    """(N,) how far the ROI that moves furthest goes in each row with motion, in outer-eye
+    distances; of a video of hours its begin.
+    """
+    rows = slice(0, _HELD_ROWS)
+    values = features.values[rows][features.valid[rows]]
+    moved: FloatArray = np.linalg.norm(values / features.eye_distance, axis=2)
+    furthest: FloatArray = moved.max(axis=1, initial=0.0)
+    return furthest
+
+
 def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
     """Notes for the result about how the face was followed."""
     track, features, notes = analysis.track, analysis.features, []
@@ -359,7 +401,15 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
             f"measured in {features.valid.mean():.0%} of the rows: expressions in the rest are "
             "missed. Cuts, frames more than motion.max_gap_s apart and poor pictures do that"
         )
-    if len(track) > 2 and (apart := float(np.median(np.diff(track.times)))) > _SPARSE_S:
+    apart = float(np.median(np.diff(track.times))) if len(track) > 2 else 0.0
+    if (held := held_s(features)) > max(apart, _SPARSE_S):
+        notes.append(
+            f"its picture changes every {held:.2g} s, and is held in between: what is over in less "
+            "is not seen, and of longer expressions some are missed, too"
+        )
+    elif len(moved := _moved(features)) > features.rate and np.percentile(moved, 95) < _NEVER:
+        notes.append("its picture never changes: a still image tells nothing about expressions")
+    if apart > _SPARSE_S:
         notes.append(
             f"its frames lie {apart:.2g} s apart: what is over in less is not seen, and of longer "
             "expressions some are missed, too. Micro-expressions take 25 frames a second or more"

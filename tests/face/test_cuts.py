@@ -130,13 +130,37 @@ def test_frames_too_far_apart_are_no_calm_face(shared_data: Shared) -> None:
     assert result.coverage == 1.0
 
 
-@pytest.mark.parametrize("name", ["fps5.mp4", "dup4in30.mp4"])
-def test_the_smile_is_there_in_few_pictures(name: str, shared_data: Shared) -> None:
-    result = aumer.spot(shared_data(f"faults/{name}"), model="rules")
+@pytest.mark.parametrize("model", ["rules", "combined"])
+def test_the_smile_is_there_in_five_pictures_a_second(model: str, shared_data: Shared) -> None:
+    result = aumer.spot(shared_data("faults/fps5.mp4"), model=model)
     assert result.coverage == 1.0
     assert [e.kind for e in result.expressions] == ["macro"]
-    few = ["frames lie 0.2 s apart" in note for note in result.notes]
-    assert few == ([True] if name == "fps5.mp4" else [])
+    assert ["frames lie 0.2 s apart" in note for note in result.notes] == [True]
+
+
+@pytest.mark.parametrize("model", ["rules", "combined"])
+def test_four_pictures_a_second_are_four_in_any_file(model: str, shared_data: Shared) -> None:
+    """Each held for a quarter of a second in a file of 30 frames a second, as in one of four."""
+    path = shared_data("faults/dup4in30.mp4")
+    with pytest.raises(NoMotionError, match=r"changes every 0\.2\d s.*motion\.max_gap_s"):
+        aumer.spot(path, model=model)
+    wider = {"motion": {"max_gap_s": 0.3}}
+    result = aumer.spot(path, model=model, settings=wider)
+    assert any("picture changes every 0.2" in note for note in result.notes)
+    assert model != "rules" or [e.kind for e in result.expressions] == ["macro"]
+
+
+def test_held_pictures_are_told_and_still_ones_too(
+    takes: tuple[ImageArray, ImageArray], shared_data: Shared
+) -> None:
+    first, smile = takes[0], clip(shared_data("videos/selfie_smile.mp4"), 70)
+    held = aumer.spot(smile[np.repeat(np.arange(0, 70, 3), 4)], model="rules", fps=30)
+    assert any("picture changes every 0.13 s" in note for note in held.notes)
+    still = aumer.spot(first[np.zeros(60, int)], model="rules", fps=30)
+    assert any("picture never changes" in note for note in still.notes)
+    for name in ("videos/webcam_mixed.mp4", "videos_more/webcam_posed.mp4"):
+        notes = aumer.spot(shared_data(name), model="rules").notes
+        assert not any("picture" in note for note in notes)
 
 
 @pytest.mark.parametrize("fps", [5.0, 30 / 1.001 / 6, 4.97])
