@@ -703,6 +703,9 @@ def test_rest_is_told_in_units_of_the_face_s_own_noise(loudness: float) -> None:
 def test_a_real_face_at_rest_has_no_expression(shared_data: Callable[[str], Path]) -> None:
     found = aumer.classify(shared_data("videos_more/still_neutral.mp4"), onset=60, offset=120)
     assert found.outcome == found.display_label == "no expression" and found.label is None
+    # Nor has all of it, ten seconds in which it wanders.
+    for part in ({}, {"onset": 100}, {"onset": 10, "offset": 200}):
+        assert aumer.classify(shared_data("videos_more/still_neutral.mp4"), **part).label is None
 
 
 def test_what_is_unlike_all_training_is_doubted() -> None:

@@ -461,6 +461,10 @@ def moved(
 #: have a lower quartile and median of .0034 and .0045 outer-eye distances. At 1.0 most real ones
 #: would get no label.
 _LEAST = 0.4
+#: Seconds from which on a resting face wanders farther the longer it lasts: on the longest real
+#: face at rest the median of what moved relative to the limit is .35 over 1 s, .56 over 3.3, .74
+#: over 6.7 and 1.06 over 9 to 10 s, the square root of the time.
+_WANDERS_S = 1.0
 
 
 def over_rest(
@@ -470,8 +474,9 @@ def over_rest(
     is at rest.
 
     The limit for rest is `NORMAL` units of the movement's noise, as in the rules' threshold, or two
-    fifths of `min_height` if that is more. A run of at most `5 * drift_s` is too short to estimate
-    noise; there only the latter counts.
+    fifths of `min_height` if that is more; between frames that lie more than a second apart it
+    grows with the square root of the time, as a resting face wanders. A run of at most
+    `5 * drift_s` is too short to estimate noise; there only the latter counts.
 
     Args:
         spans: see `moved`.
@@ -507,7 +512,8 @@ def _ways(
                 if last - first < settings.smooth_s * features.rate:
                     continue  # the low pass leaves nothing of what is over so soon
                 way = np.abs(smooth[:, last] - smooth[:, first])
-                over = way / np.maximum(rest[:, first], rest[:, last])
+                wander = np.sqrt(max(1.0, (last - first) / features.rate / _WANDERS_S))
+                over = way / (wander * np.maximum(rest[:, first], rest[:, last]))
                 before = found[k] or (0.0, 0.0)
                 found[k] = max(float(way.max()), before[0]), max(float(over.max()), before[1])
     return found
