@@ -64,7 +64,11 @@ def agreement(
     """
     if not 0 < number("iou", iou) <= 1:
         raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")
-    read = [_read(path) for path in (first, second)]
+    results = [_result(path) for path in (first, second)]
+    read = [
+        read_any(path) if result is None else of_result(result)
+        for path, result in zip((first, second), results, strict=True)
+    ]
     digests = {file.content for file in read if file.content}
     if end is not None and (video is not None or fps is None):
         raise UsageError(
@@ -87,7 +91,7 @@ def agreement(
         lengths.add(len(times))
         fps = None
     else:
-        times = _times(read, fps, end)
+        times = _times(read, [one for one in results if one is not None], fps, end)
     if len(digests) > 1:
         raise UsageError(
             f"{first} and {second} cannot be compared: they belong to different videos, or to "
@@ -109,13 +113,13 @@ def agreement(
     return frames.agreement(a, b, times, iou=iou)
 
 
-def _read(path: StrPath) -> AnnotationFile:
-    if Path(path).suffix.lower() == ".json":
-        return of_result(SpotResult.load(path))
-    return read_any(path)
+def _result(path: StrPath) -> SpotResult | None:
+    return SpotResult.load(path) if Path(path).suffix.lower() == ".json" else None
 
 
-def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> TimeArray:
+def _times(
+    read: list[AnnotationFile], results: list[SpotResult], fps: float | None, end: float | None
+) -> TimeArray:
     known = next((f for f in read if f.frames and f.duration_s is not None), None)
     if fps is not None and end is not None:
         count = round(number("end", end) * number("fps", fps))
@@ -124,6 +128,14 @@ def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> 
                 f"`fps` times `end` must be from 1 to {_MOST} frames; found {fps:g} times {end:g}"
             )
         return np.arange(count) / fps
+    # A result holds the time of some frames, from which on it was analyzed and until when.
+    at_rows = {
+        int(frame): float(time_s)
+        for result in results
+        for frame, time_s in zip(result.scores.frames, result.scores.times, strict=True)
+    }
+    if known is None and at_rows:
+        return _between({0: 0.0, **at_rows}, max(at_rows) + 1)
     if known is None or known.frames is None or known.duration_s is None:
         raise UsageError(
             "neither file says how many frames its video has, and kappa needs that number",
@@ -134,5 +146,10 @@ def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> 
     for e in (e for file in read if file.frames for e in file.expressions):
         ends = ((e.onset, e.onset_s), (e.apex, e.apex_s), (e.offset, e.offset_s))
         seconds |= {k: s for k, s in ends if k is not None and s is not None}
+    return _between(seconds, known.frames)
+
+
+def _between(seconds: dict[int, float], count: int) -> TimeArray:
+    """(count,) seconds of all frames, from those of some."""
     at = sorted(seconds)
-    return np.interp(np.arange(known.frames), at, [seconds[k] for k in at])
+    return np.interp(np.arange(count), at, [seconds[k] for k in at])

@@ -123,6 +123,7 @@ _parts: dict[str, dict[str, Any]] = {
         "mat": "aumer.tables.readers.arrays:MatReader",
         "npy": "aumer.tables.readers.arrays:NpyReader",
         "per-video": "aumer.tables.readers.per_video:PerVideoReader",
+        "annotations": "aumer.results.interval_reader:AnnotationsReader",
     },
     # Named by the suffix of their files, without the dot.
     "format": {

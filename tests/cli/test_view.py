@@ -143,6 +143,14 @@ def test_agreement(run: Run, tmp_path: Path, videos: Path) -> None:
         assert run(f"convert {name}.annotations {name}.eaf").code == 0
     assert run("agreement a.eaf b.eaf --fps 25 --end 4").out == ran.out
     assert run("agreement a.eaf b.eaf --video @smile.mp4").code == 2  # it is shorter
+    # A result knows when each of its frames is, too.
+    spotted = f"{tmp_path}/s.json"
+    assert run(f"spot {videos}/smile.mp4 -o {spotted} --set rules.min_s=0.1").code == 0
+    assert run(f"convert {spotted} {tmp_path}/s.eaf").code == 0
+    for other in (spotted, f"{tmp_path}/s.eaf"):
+        ran_again = run(f"agreement {spotted} {other}")
+        assert ran_again.code == 0, ran_again.err
+        assert ran_again.out.splitlines()[1].split()[1:3] == ["1.000", "1.000"]
     # Of a variable rate the frames count, whose times the files know.
     for name in ("a", "b"):
         path = tmp_path / f"{name}.annotations"
