@@ -524,7 +524,10 @@ def _scores(report: SpottingReport, kind: Kind | None) -> dict[str, Any]:
         "truths": counts.tp + counts.fn,
         "predictions": counts.tp + counts.fp,
         **_line(counts),
-        "mean_subject_f1": report.mean_subject_f1(kind),
+        # Undefined, as F1 is, where there is nothing to find and nothing was found.
+        "mean_subject_f1": report.mean_subject_f1(kind)
+        if counts.tp + counts.fp + counts.fn
+        else None,
     }
 
 

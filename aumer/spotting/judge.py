@@ -140,7 +140,7 @@ class Judge:
         rate = float(sensitivity)
         if not rates[-1] * (1 - 1e-9) <= rate <= rates[0] * (1 + 1e-9):
             raise ConfigError(
-                f"rules.sensitivity must be from {rates[-1]:g} to {rates[0]:g} false alarms a "
+                f"`sensitivity` must be from {rates[-1]:g} to {rates[0]:g} false alarms a "
                 "minute "
                 "of rest, the range in which this spotter was measured, or one of "
                 f"{', '.join(self.named)}; found {rate:g}"

@@ -377,7 +377,7 @@ def factor(sensitivity: str) -> float:
     rate = float(sensitivity)
     if not np.exp(rates[0]) * (1 - 1e-9) <= rate <= np.exp(rates[-1]) * (1 + 1e-9):
         raise ConfigError(
-            f"rules.sensitivity must be from {FALSE_ALARMS[-1][1]:g} to {FALSE_ALARMS[0][1]:g} "
+            f"`sensitivity` must be from {FALSE_ALARMS[-1][1]:g} to {FALSE_ALARMS[0][1]:g} "
             "false "
             "alarms a minute of rest, the range in which the rules were measured, or one of "
             f"{', '.join(NAMED)}; found {rate:g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,8 @@ logger = logging.getLogger("aumer")
 _NUMBER = re.compile(r"\d+")
 #: About how many images of more than 8 bits are sampled to find their bit depth.
 _SAMPLE = 48
+#: Steps of numbers up to which frames may have been left out; larger ones are a way of counting.
+_SKIPPED = 5
 
 #: File names that count as frames of a folder.
 # fmt: off
@@ -122,24 +124,38 @@ class Numbered:
     """The images of a folder that are frames of one video, and their times.
 
     Most names of frames differ in one number. An image with another name pattern (``cover.jpg``,
-    ``img40 (1).jpg`` among ``img40.jpg``) is not a frame. If no pattern has the majority, or the
-    numbers do not rise in equal steps, all images are used in order.
+    ``img40 (1).jpg`` among ``img40.jpg``) is not a frame, nor a second one of a number. If no
+    pattern has the majority, or the numbers do not rise in equal steps, all images are used in
+    order.
 
     Attributes:
         paths: the frames, in order.
         at: time of each, in frames after the first.
         strays: images left out.
+
+    Raises:
+        VideoError: the images are of several videos, named alike but for a word.
     """
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths, self.strays = paths, list[Path]()
         makes = [_NUMBER.sub("#", p.name.casefold()) for p in paths]
-        (make, count), *_ = Counter(makes).most_common(1)
+        (make, count), *others = Counter(makes).most_common()
+        if 2 * count <= len(paths) and others and 4 * others[0][1] >= len(paths) >= 8:
+            series = [
+                next(p for p, m in zip(paths, makes, strict=True) if m == one)
+                for one in (make, others[0][0])
+            ]
+            raise VideoError(
+                f"{paths[0].parent} holds images of several videos, {series[0].name}, ... "
+                f"({count}) and {series[1].name}, ... ({others[0][1]}): put each into a folder of "
+                "its own"
+            )
         if 2 * count > len(paths) and "#" in make:
             self.paths = [p for p, m in zip(paths, makes, strict=True) if m == make]
             self.strays = [p for p, m in zip(paths, makes, strict=True) if m != make]
         self.at = list(range(len(self.paths)))
-        self._uncounted = ""
+        self._uncounted, self._step = "", 1
         if 2 * count > len(paths) and "#" in make and len(self.paths) > 1:
             self._count()
 
@@ -153,13 +169,23 @@ class Numbered:
         if len(moving) > 1:
             self._uncounted = f"their names hold {len(moving)} numbers that change"
             return
-        numbers = moving[0]
+        numbers = self._once(moving[0])
         steps = [b - a for a, b in pairwise(numbers)]
         step = Counter(steps).most_common(1)[0][0]
         if step <= 0 or 2 * steps.count(step) < len(steps) or any(s % step for s in steps):
             self._uncounted = "the numbers in their names do not go up by one step"
             return
+        self._step = step
         self.at = [(n - numbers[0]) // step for n in numbers]
+
+    def _once(self, numbers: Sequence[int]) -> list[int]:
+        """The numbers without those that an earlier image has; these images become strays."""
+        first = {number: k for k, number in reversed([*enumerate(numbers)])}
+        kept = sorted(first.values())
+        self.strays += [p for k, p in enumerate(self.paths) if first[numbers[k]] != k]
+        self.paths = [self.paths[k] for k in kept]
+        self.at = list(range(len(kept)))
+        return [numbers[k] for k in kept]
 
     def notes(self, fps: float) -> list[str]:
         """Notes for the user; usually none."""
@@ -169,7 +195,13 @@ class Numbered:
             more = ", ..." if len(self.strays) > 3 else ""
             notes.append(
                 f"{len(self.strays)} of its images are not named like the others "
-                f"({self.paths[0].name}) and are no frames of it: {names}{more}"
+                f"({self.paths[0].name}), or have the number of one of them, and are no frames of "
+                f"it: {names}{more}"
+            )
+        if 1 < self._step <= _SKIPPED:
+            notes.append(
+                f"the numbers of its images go up by {self._step}: they are taken for all of its "
+                f"frames, {fps:g} a second. If others were left out, give {fps / self._step:g}"
             )
         gaps = [(k, b - a - 1) for k, (a, b) in enumerate(pairwise(self.at)) if b - a > 1]
         if gaps:

@@ -277,6 +277,8 @@ def test_strays_are_no_frames(make: Any, tmp_path: Path, caplog: pytest.LogCaptu
         (["t1_1.png", "t1_2.png", "t2_1.png"], [0, 1, 2], "2 numbers that change"),
         (["1033.png", "1066.png", "1101.png"], [0, 1, 2], "do not go up by one step"),
         (["1.png", "01.png"], [0, 1], None),
+        (["img01.png", "img1.png", "img2.png", "img3.png"], [0, 1, 2], "the number of one of them"),
+        (["2.png", "4.png", "6.png"], [0, 1, 2], "go up by 2"),
     ],
 )
 def test_numbers_in_names(
@@ -295,6 +297,14 @@ def test_numbers_in_names(
     warnings = said(caplog)
     assert len(warnings) == (word is not None)
     assert word is None or word in warnings[0]
+
+
+def test_two_series_of_images_are_no_video(make: Any, tmp_path: Path) -> None:
+    (image,) = make.pictures(1)
+    for name in (f"{take}_{k:03d}.png" for take in ("a", "b") for k in range(6)):
+        cv2.imwrite(str(tmp_path / name), image)
+    with pytest.raises(VideoError, match=r"several videos, a_000\.png, \.\.\. \(6\) and b_000"):
+        read(tmp_path, fps=25)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
