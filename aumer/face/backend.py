@@ -156,6 +156,8 @@ class CheckedLandmarker(Landmarker):
 
 
 def _array(answer: Any, by: object, wanted: str) -> FloatArray:
+    if answer is None:  # which numpy takes for NaN
+        raise _wrong(by, wanted, "None")
     try:
         with np.errstate(over="ignore"):  # too large values become infinite
             return np.asarray(answer, np.float32)

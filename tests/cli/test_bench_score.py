@@ -322,3 +322,11 @@ def test_a_published_row(run: Any, shared_data: Callable[[str], Path]) -> None:
     done = run(f"bench score {files} --evaluator all --expect-macro 300")
     assert cells(done.out, "aumer")[1:3] == ["76/288/224", "0.2289"]
     assert cells(done.out, "megc2020")[1:3] == ["81/283/219", "0.2440"]
+
+
+def test_a_mean_over_nothing_is_no_number(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("video,kind,onset,offset\nv,micro,1,9\n")
+    (tmp_path / "t.csv").write_text("video,kind,onset,offset,subject\nv,micro,1,9,s1\n")
+    found = json.loads(run("bench score p.csv t.csv --per-subject --json").out)
+    text = json.dumps(found)
+    assert '"mean_subject_f1": null' in text and '"mean_subject_f1": 1.0' in text

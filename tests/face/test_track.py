@@ -322,13 +322,15 @@ def test_landmarks_of_a_wrong_shape_are_an_error(shape: tuple[int, ...]) -> None
 def test_boxes_of_a_wrong_shape_are_an_error() -> None:
     face = points(300, 200, 60)
     scene = Scene([face])
-    for answer in (np.zeros((1, 4)), np.zeros(5), "face", [[1, 2], [3]]):
+    for answer in (np.zeros((1, 4)), np.zeros(5), "face", [[1, 2], [3]], None):
 
         def detect(image: np.ndarray, answer: object = answer) -> object:
             return answer
 
         tracker = FaceTracker(detect, lambda: scene, min_eye_distance=24)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match=r"detect must give boxes and scores \(N, 5\); found"):
+        told = "None" if answer is None else ""
+        message = rf"detect must give boxes and scores \(N, 5\); found {told}"
+        with pytest.raises(UsageError, match=message):
             tracker(scene.image(0))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,8 @@ from aumer.training.listing import Unseen, listed
 from aumer.training.listing import without_rare as only_frequent
 from aumer.training.recognizers import card
 from aumer.workers import Workers
+
+_log = logging.getLogger("aumer")
 
 #: What of a protocol predictions depend on, besides the model's own table.
 _PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection", "classes")
@@ -212,6 +215,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         where = f"recognition.{model}"
         self.reading = reading_of(model, self.options, settings, where, made.rois)
         if "seed" not in resolve(model).options:
+            if len(protocol.seeds) > 1:
+                _log.log(25, "%s draws nothing: one seed stands for all", model)
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
         self.saves_models = resolve(model).has_file()
