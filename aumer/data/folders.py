@@ -19,8 +19,6 @@ from aumer.files import StrPath
 #: Function from a path below the root to subject and video; `None` for other paths.
 KeyOf: TypeAlias = Callable[[tuple[str, ...]], Key | None]
 
-VIDEO_SUFFIXES = frozenset((".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm"))
-
 
 @dataclass(frozen=True)
 class Media:
@@ -82,7 +80,7 @@ def scan(root: StrPath) -> tuple[Media, ...]:
     Raises:
         UsageError: `root` is not a folder.
     """
-    from aumer.video import IMAGE_SUFFIXES  # imports cv2, which tables do not need
+    from aumer.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES  # imports cv2, which tables do not need
 
     root = checked_root(root)
     found = []

@@ -38,8 +38,8 @@ IMAGE_SUFFIXES = frozenset((
 #: File names taken for videos when a folder is searched; other files can be given by name.
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
-    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
-    ".mts", ".mxf", ".ogv", ".ts", ".webm", ".wmv",
+    ".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".m2ts", ".m4v",
+    ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 ))
 # fmt: on
 

@@ -542,7 +542,7 @@ def _origin(layer: CoderLayer) -> str:
 
 
 def _is_film(path: Path) -> bool:
-    from aumer.data.folders import VIDEO_SUFFIXES
+    from aumer.video import VIDEO_SUFFIXES
 
     return path.suffix.lower() in VIDEO_SUFFIXES
 

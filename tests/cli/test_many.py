@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from aumer.cli.inputs import meant
 from aumer.cli.outputs import Outputs
 from aumer.errors import UsageError
 from aumer.results import SpotResult
@@ -509,3 +511,11 @@ def test_a_table_that_cannot_be_written_for_a_while_ends_no_run(
     calls.clear()
     ran = run("spot rec/smile.mp4 rec/b/still.avi -o other.csv")
     assert ran.code == 2 and "cannot write s3://b/all.inputs.csv" in ran.err
+
+
+def test_a_folder_holds_streams_without_a_container_too(
+    shared_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """They were passed over without a word."""
+    shutil.copy(shared_data("faults/hs1000.h264"), tmp_path)
+    assert [one.stem for one in meant(str(tmp_path))] == ["hs1000"]
