@@ -63,6 +63,7 @@ _NOT_TOLD = frozenset(
 #: attributes of `os` and `importlib`.
 _ANYTHING = frozenset(["eval", "exec", "__import__"])
 _ELSEWHERE = frozenset(["environ", "environb", "getenv", "getenvb", "import_module"])
+_CHOOSING = (importlib.import_module, *(vars(os)[n] for n in _ELSEWHERE if n in vars(os)))
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 
 #: Objects that have a name in a module.
@@ -307,7 +308,7 @@ class _PartHasher:
                 continue
             self.add(module)
             for part in parts:
-                if isinstance(value := getattr(module, part, None), types.ModuleType):
+                if isinstance(value := vars(module).get(part), types.ModuleType):
                     self.add(value)
 
     def _cells(self, value: types.FunctionType) -> None:
@@ -364,7 +365,7 @@ class _PartHasher:
         _require_followed(names, vars(value), value.__name__)
         self._sha.update(source)
         self._all("uses", _modules_of(value))
-        self._imports(names, str(getattr(value, "__package__", "") or ""))
+        self._imports(names, str(vars(value).get("__package__") or ""))
 
 
 def _state(value: Any) -> dict[str, Any] | None:
@@ -414,11 +415,7 @@ class _Names:
 def _require_followed(names: _Names, known: Mapping[str, Any], what: str) -> None:
     """Raise if code does what its names do not tell."""
     anything = {name for name in names.globals & _ANYTHING if name not in known}
-    called = {
-        name
-        for name in names.globals
-        if getattr(known.get(name), "__name__", "") in _ELSEWHERE or known.get(name) is os.environ
-    }
+    called = {name for name in names.globals if any(known.get(name) is x for x in _CHOOSING)}
     if wrong := sorted(anything | called | (names.attributes & _ELSEWHERE)):
         raise _Unidentified(f"{what} uses {wrong[0]}, so that its code does not tell what it does")
 

@@ -359,6 +359,8 @@ def require_motion(
             "no two neighboring frames show the same face well enough: the picture may be too "
             "noisy, too dark or too small, cut in every frame, or one that dissolves into another"
         )
+        if not registry.built_in("flow", settings.motion.flow):
+            why += f"; or the flow {settings.motion.flow} gives NaN, which means that nothing fits"
     little = f"in {measured:.1%} of the time, and at least {min_coverage:.0%} are needed"
     raise NoMotionError(
         f"{found[0].video.name}: a face is there, but "

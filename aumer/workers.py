@@ -187,7 +187,7 @@ def _error_of(future: Any, address: str) -> Exception | None:
         return BackendUnavailable(
             f"the scheduler at {address} lost the job or stopped (the job is {future.status} "
             "there). What was finished is kept: check that the scheduler runs, and run the same "
-            "again (`aumer spot` with --resume)"
+            "again"
         )
     error = future.exception()
     if isinstance(error, KilledWorker):

@@ -232,7 +232,10 @@ class _Run:
             option = "--resume" if planned.resumable else "--overwrite"
             batch.report_interrupted(self._cache, "" if args.overwrite or args.resume else option)
             return EXIT_INTERRUPTED
-        return batch.summarize()
+        code = batch.summarize()
+        if code and planned.resumable and not (args.resume or args.overwrite):
+            self._console.note("with --resume the same command keeps what is there, and goes on")
+        return code
 
     def _earlier_results(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
         """The results of an earlier run for an input, a local file."""

@@ -244,4 +244,4 @@ def test_a_lost_scheduler_is_no_fault_of_ours() -> None:
 
     error = workers._error_of(Lost(), "tcp://10.0.0.1:8786")
     assert isinstance(error, BackendUnavailable) and error.exit_code == 2
-    assert "--resume" in str(error)
+    assert "run the same again" in str(error)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import aumer
+from aumer import registry
 from aumer.cache import FeatureCache
 from aumer.config import Settings, load_settings
 from aumer.errors import NoMotionError
@@ -161,6 +162,17 @@ def test_held_pictures_are_told_and_still_ones_too(
     for name in ("videos/webcam_mixed.mp4", "videos_more/webcam_posed.mp4"):
         notes = aumer.spot(shared_data(name), model="rules").notes
         assert not any("picture" in note for note in notes)
+
+
+def test_a_flow_of_nan_is_named(
+    takes: tuple[ImageArray, ImageArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It means that nothing fits; the picture is not to blame alone."""
+    monkeypatch.setattr(registry, "_parts", {**registry._parts, "flow": {}})
+    nothing = np.full((128, 128, 2), np.nan, np.float32)
+    registry.register("flow", "mine")(lambda a, b: nothing[: a.shape[0], : a.shape[1]])
+    said = unmeasured(takes[0][:10], fps=30, settings={"motion.flow": "mine"})
+    assert "or the flow mine gives NaN" in said
 
 
 @pytest.mark.parametrize("fps", [5.0, 30 / 1.001 / 6, 4.97])
