@@ -16,7 +16,7 @@ import dis
 import enum
 import functools
 import hashlib
-import importlib
+import importlib.util
 import logging
 import os
 import re
@@ -301,11 +301,16 @@ class _PartHasher:
     def _imports(self, names: _Names, package: str) -> None:
         """Hash the modules that code imports while it runs."""
         for level, name, parts in sorted(names.imports):
+            if not level and (known := _package(name)) is not None:
+                self._add_words("module", known, name)  # which may be large, and is not loaded here
+                continue
             try:
                 module = importlib.import_module("." * level + name, package or None)
             except ImportError:
                 self._add_words("absent", level, name)
                 continue
+            except Exception as error:
+                raise _Unidentified(f"{name}, which it imports, fails: {error}") from error
             self.add(module)
             for part in parts:
                 if isinstance(value := vars(module).get(part), types.ModuleType):
@@ -444,6 +449,8 @@ def _package(module: str) -> str | None:
         return f"aumer {_version('aumer')}"
     found = sys.modules.get(top)
     file = getattr(found, "__file__", None)
+    if found is None and (spec := importlib.util.find_spec(top)) is not None:
+        file = spec.origin
     if file is None or not {"site-packages", "dist-packages"} & set(Path(file).parts):
         return None
     names = _distributions().get(top, ())

@@ -105,15 +105,15 @@ def listed(address: str, *, recursive: bool) -> tuple[str, ...]:
     below = (str(one) for one in found)
     names = [one[len(inside) :] for one in below if one.startswith(inside)]
     files = sorted(name for name in names if not name.endswith("/"))  # others stand for folders
-    paths = [name for name in files if not {"", ".", ".."} & {*name.split("/")}]
-    if strange := [name for name in files if name not in paths]:
+    no_path = {name for name in files if {"", ".", ".."} & {*name.split("/")}}
+    if strange := sorted(no_path):
         _LOGGER.warning(
             "%s: left out %d whose names are no paths (%s): rename them there",
             address,
             len(strange),
             ", ".join(map(repr, strange[:3])),
         )
-    return tuple(f"{root}/{name}" for name in paths)
+    return tuple(f"{root}/{name}" for name in files if name not in no_path)
 
 
 def send(path: Path, address: str) -> None:

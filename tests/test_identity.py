@@ -259,6 +259,20 @@ def test_code_that_something_else_chooses_has_no_identity(source: str) -> None:
     assert identity("flow", space["part"]) is not None
 
 
+def test_what_is_imported_while_it_runs_may_be_absent_or_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package is told by its version and not loaded; what fails tells nothing."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "fails_of_mine.py").write_text("1 / 0")
+    importlib.invalidate_caches()
+    absent = made("def part(a, b):\n import nobodys_module\n return a")
+    assert identity("flow", absent) is not None
+    assert identity("flow", made("def part(a, b):\n import fails_of_mine\n return a")) is None
+    monkeypatch.setattr(importlib, "import_module", None)  # whatever would load anything
+    assert identity("flow", made("def part(a, b):\n import skimage.io\n return a")) is not None
+
+
 def test_a_method_called_eval_is_no_built_in() -> None:
     assert identity("flow", made("def part(a, b): return a.eval(b)")) is not None
 

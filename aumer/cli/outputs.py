@@ -130,7 +130,7 @@ class Plan:
 
     def beside(self, path: Path) -> tuple[Path, ...]:
         """Files that may be written with a file of one result. Each of them is complete before the
-        file itself, which so says after a kill that nothing is missing.
+        file itself; so nothing is missing after a kill where the file is there.
         """
         tables = (aus_path(path),) if self.units and path.suffix == ".csv" else ()
         return (*tables, *format_of(path).companions(path))
@@ -496,7 +496,7 @@ class Outputs:
             raise
         self._keeps[number] = there
         for path in there:
-            # Removed by somebody: what is not made by the video is made again from the result.
+            # A table that is missing is made again: the result holds all of it.
             table = aus_path(path)
             if table in self._plan.beside(path) and not exists(table):
                 self._write_units(table, stored)
