@@ -30,7 +30,7 @@ from aumer.cli.options import (
     check_range,
     read_settings,
 )
-from aumer.errors import EXIT_INTERRUPTED, AumerError, UsageError
+from aumer.errors import EXIT_INTERRUPTED, EXIT_PARTIAL, AumerError, UsageError
 from aumer.foreign import shown
 from aumer.remote import Mirror, is_address
 
@@ -233,7 +233,8 @@ class _Run:
             batch.report_interrupted(self._cache, "" if args.overwrite or args.resume else option)
             return EXIT_INTERRUPTED
         code = batch.summarize()
-        if code and planned.resumable and not (args.resume or args.overwrite):
+        again = args.resume or args.overwrite
+        if code == EXIT_PARTIAL and planned.resumable and not again:
             self._console.note("with --resume the same command keeps what is there, and goes on")
         return code
 

@@ -152,12 +152,13 @@ def test_one_bad_file_does_not_stop_the_others(run: Any, tmp_path: Path) -> None
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["all.csv", "all.inputs.csv", "still.json"]
     table = ran.err[ran.err.index("2 of 3 videos failed:") :].splitlines()
-    assert len(table) == 3
+    assert len(table) == 4
     assert "empty.mp4" in table[1]
     assert "exit code 3" in table[1]
     assert "0 bytes" in table[1]
     assert "gray.avi" in table[2]
     assert "exit code 4" in table[2]
+    assert "with --resume the same command keeps what is there" in table[3]
     # Each is also told when it happens, not hours later.
     assert ran.err.count("aumer: error: ") == 2
     assert ran.err.index("aumer: error: ") < ran.err.index("still.avi")
