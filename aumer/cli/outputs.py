@@ -132,8 +132,7 @@ class Plan:
         """Files that may be written with a file of one result. Each of them is complete before the
         file itself; so nothing is missing after a kill where the file is there.
         """
-        tables = (aus_path(path),) if self.units and path.suffix == ".csv" else ()
-        return (*tables, *format_of(path).companions(path))
+        return _beside(path, self.units)
 
     def alone(self, number: int) -> Plan:
         """The part of the plan for one input, for a worker."""
@@ -248,10 +247,9 @@ def plan(
         for given, tables_of in zip(inputs, beside, strict=True):
             for path in tables_of:
                 _check_ours(path, units_header([dict(given.about)]))
-    taken = [
-        [*its, *more, *(_companions(its) if kinds.results else ())]
-        for its, more in zip(files, beside, strict=True)
-    ]
+    taken = files
+    if kinds.results:
+        taken = [[*its, *(more for p in its for more in _beside(p, units))] for its in files]
     _check_targets(inputs, taken, own, overwrite or resume, missing)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
@@ -274,9 +272,10 @@ def plan(
     )
 
 
-def _companions(files: Iterable[Path]) -> list[Path]:
-    """Further files that the formats write beside these files."""
-    return [there for path in files for there in format_of(path).companions(path)]
+def _beside(path: Path, units: bool) -> tuple[Path, ...]:
+    """As `Plan.beside`, before there is a plan."""
+    tables = (aus_path(path),) if units and path.suffix == ".csv" else ()
+    return (*tables, *format_of(path).companions(path))
 
 
 def aus_path(table: Path) -> Path:
